@@ -1,0 +1,77 @@
+"""Chords as pitch classes: their symbols, their tones, and how symbols are read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lofi.brief import InputError, pitch_class_name
+
+# Quality -> intervals above the root, in semitones, most important first after the root.
+# These are the words the model knows; `ALIASES` reads what musicians also write.
+QUALITIES: dict[str, tuple[int, ...]] = {
+    "maj": (0, 4, 7),
+    "min": (0, 3, 7),
+    "dim": (0, 3, 6),
+    "sus4": (0, 5, 7),
+    "maj7": (0, 4, 11, 7),
+    "min7": (0, 3, 10, 7),
+    "7": (0, 4, 10, 7),
+    "m7b5": (0, 3, 6, 10),
+    "dim7": (0, 3, 6, 9),
+    "min6": (0, 3, 9, 7),
+    "maj6": (0, 4, 9, 7),
+    "maj9": (0, 4, 11, 2, 7),
+    "min9": (0, 3, 10, 2, 7),
+    "9": (0, 4, 10, 2, 7),
+    "7sus4": (0, 5, 10, 7),
+    "7alt": (0, 4, 10, 1, 8),
+    "aug": (0, 4, 8),
+}
+
+ALIASES: dict[str, str] = {
+    "": "maj", "M": "maj", "m": "min", "-": "min", "o": "dim", "°": "dim", "+": "aug",
+    "sus": "sus4", "M7": "maj7", "Δ": "maj7", "Δ7": "maj7", "m7": "min7", "-7": "min7",
+    "ø": "m7b5", "ø7": "m7b5", "min7b5": "m7b5", "o7": "dim7", "°7": "dim7", "m6": "min6",
+    "6": "maj6", "M9": "maj9", "m9": "min9", "-9": "min9", "m11": "min9", "min11": "min9",
+    "maj13": "maj9", "add9": "maj9", "6/9": "maj6", "11": "7sus4", "9sus4": "7sus4", "sus2": "sus4",
+    "13": "9", "7b9": "7alt", "7#9": "7alt", "7#5": "7alt", "alt": "7alt", "7b13": "7alt",
+}  # fmt: skip
+
+_SYMBOL = re.compile(r"([A-G])([#b]?)(.*)$")
+_LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+
+
+@dataclass(frozen=True, slots=True)
+class Chord:
+    """A root (pitch class) and a quality of `QUALITIES`."""
+
+    root: int
+    quality: str
+
+    @classmethod
+    def parse(cls, symbol: str) -> Chord:
+        """Read `Am9`, `Ebmaj7`, `F#m7b5`. A bass after `/` is dropped. Raises InputError."""
+        head = symbol.strip() if symbol.strip().endswith("6/9") else symbol.strip().split("/")[0]
+        match = _SYMBOL.match(head)
+        quality = ALIASES.get(match[3], match[3]) if match else ""
+        if not match or quality not in QUALITIES:
+            raise InputError(
+                f"unknown chord {symbol!r}. Write a root and a quality, such as 'Am9' or 'Ebmaj7'."
+            )
+        root = _LETTERS[match[1]] + {"#": 1, "b": -1}.get(match[2], 0)
+        return cls(root % 12, quality)
+
+    @property
+    def pitch_classes(self) -> tuple[int, ...]:
+        """The chord's tones as pitch classes, root first."""
+        return tuple((self.root + i) % 12 for i in QUALITIES[self.quality])
+
+    def transposed(self, semitones: int) -> Chord:
+        """The same chord `semitones` higher."""
+        return Chord((self.root + semitones) % 12, self.quality)
+
+    def symbol(self, *, flats: bool = False) -> str:
+        """`Ebmaj7` with flats, `D#maj7` without."""
+        shown = {"maj": "", "min": "m", "min7": "m7", "min9": "m9", "min6": "m6", "maj6": "6"}
+        return pitch_class_name(self.root, flats=flats) + shown.get(self.quality, self.quality)
