@@ -87,9 +87,9 @@ PARTS: dict[str, Part] = {
     for p in (
         Part("drums", -1, 27, 87),
         Part("bass", 32, 28, 57),  # acoustic bass
-        Part("keys", 4, 40, 88),  # electric piano
+        Part("keys", 4, 28, 100),  # electric piano
         Part("guitar", 24, 40, 84),  # nylon guitar
-        Part("lead", 11, 55, 98),  # vibraphone
+        Part("lead", 11, 53, 100),  # vibraphone
         Part("pad", 89, 43, 86),  # warm pad
     )
 }

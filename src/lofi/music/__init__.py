@@ -1,0 +1,47 @@
+"""Music: reading and judging MIDI, composing by rule, tokens, training, generating.
+
+Public names are loaded when first used, so that asking for help does not load numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lofi.music._analysis import Measured, Quality, judge, measure, notes_by_part
+    from lofi.music._compose import compose, draw_plan, draw_progression
+    from lofi.music._dataset import content_group, goes_to_validation, write_split
+    from lofi.music._engine import Model, open_model
+    from lofi.music._generate import Composition, generate
+    from lofi.music._midi import Bounds, RejectedError, midi_bytes, read_midi
+    from lofi.music._sample import Sampling
+    from lofi.music._tokens import decode, decode_bars, encode, segments, vocabulary
+    from lofi.music._train import Architecture, Progress, Recipe, train
+
+_HOME = {
+    "_analysis": ("Measured", "Quality", "judge", "measure", "notes_by_part"),
+    "_compose": ("compose", "draw_plan", "draw_progression"),
+    "_dataset": ("content_group", "goes_to_validation", "write_split"),
+    "_engine": ("Model", "open_model"),
+    "_generate": ("Composition", "generate"),
+    "_midi": ("Bounds", "RejectedError", "midi_bytes", "read_midi"),
+    "_sample": ("Sampling",),
+    "_tokens": ("decode", "decode_bars", "encode", "segments", "vocabulary"),
+    "_train": ("Architecture", "Progress", "Recipe", "train"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "Architecture", "Bounds", "Composition", "Measured", "Model", "Progress", "Quality", "Recipe",
+    "RejectedError", "Sampling", "compose", "content_group", "decode", "decode_bars", "draw_plan",
+    "draw_progression", "encode", "generate", "goes_to_validation", "judge", "measure",
+    "midi_bytes", "notes_by_part", "open_model", "read_midi", "segments", "train", "vocabulary",
+    "write_split",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

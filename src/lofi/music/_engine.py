@@ -1,0 +1,187 @@
+"""The model at work: a GPT-2 graph on ONNX Runtime with its key/value cache bound in place.
+
+An engine has two methods, `prefill` and `step`, both giving the logits of the next token.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lofi.brief import InputError, LofiError
+from lofi.music._tokens import vocabulary
+
+SHIPPED = Path(__file__).parent / "checkpoint"
+GRAPH_FILE = "model.onnx"
+CARD_FILE = "lofi.json"
+MELODIES_FILE = "melodies.npz"
+
+
+class Engine(Protocol):
+    """Gives the next token's logits for a batch of sequences of equal length."""
+
+    def prefill(self, ids: np.ndarray) -> np.ndarray:
+        """Start over with ids (B, T) int64; logits (B, V) float32 of the next token."""
+        ...
+
+    def step(self, ids: np.ndarray) -> np.ndarray:
+        """Append ids (B,) int64; logits (B, V) float32 of the next token."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model folder that can generate: its graph and its card (`lofi.json`)."""
+
+    path: Path
+    card: dict[str, Any]
+
+    @property
+    def context(self) -> int:
+        """The longest sequence in tokens."""
+        return int(self.card["architecture"]["n_positions"])
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the graph file, as its card states it."""
+        return str(self.card["files"][GRAPH_FILE])
+
+    @property
+    def melodies(self) -> Path:
+        """The melodies the model was trained on, for the originality check."""
+        return self.path / MELODIES_FILE
+
+    def engine(self, batch: int, threads: int = 1) -> OnnxEngine:
+        """A session for `batch` sequences at once."""
+        return OnnxEngine(self.path / GRAPH_FILE, self.card["architecture"], batch, threads)
+
+
+def open_model(path: Path | None) -> Model:
+    """The model in a folder, or the shipped one for None.
+
+    Raises InputError if there is none, or if it was trained with other tokens.
+    """
+    folder = path or SHIPPED
+    if not folder.exists():
+        raise InputError(
+            f"no model at {folder}. Train one with `lofi train`, or leave --model out to use "
+            "the one that is shipped."
+        )
+    card_path = folder / CARD_FILE
+    if not card_path.is_file() or not (folder / GRAPH_FILE).is_file():
+        raise InputError(
+            f"{folder} is not a model of ours: {CARD_FILE} or {GRAPH_FILE} is missing. "
+            "`lofi train` writes both at its end."
+        )
+    try:
+        card = json.loads(card_path.read_text())
+        same = card["vocabulary_sha256"] == vocabulary().sha256
+        model = Model(folder, card)
+        assert model.context > 0
+        assert model.sha256
+    except (ValueError, KeyError, TypeError, AssertionError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{card_path} cannot be read as a model card ({error}). Train the model again."
+        ) from error
+    if not same:
+        raise InputError(
+            f"the model in {folder} was trained with other tokens than this version writes. "
+            "Train it again with `lofi tokenize`, `lofi dataset` and `lofi train`."
+        )
+    return model
+
+
+class OnnxEngine:
+    """ONNX Runtime on one preallocated cache that is read and written in place.
+
+    `GroupQueryAttention` takes the cache as past and gives it back as present; binding the same
+    memory to both means nothing is copied between steps.
+    """
+
+    def __init__(self, graph: Path, arch: dict[str, int], batch: int, threads: int) -> None:
+        import onnxruntime as ort
+
+        ort.disable_telemetry_events()
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(
+                str(graph), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise LofiError(
+                f"{graph} cannot be loaded ({str(error)[:200]}). Train or export it again."
+            ) from error
+        self._ort = ort
+        self._batch = batch
+        self._context = arch["n_positions"]
+        self._t = 0
+        heads = arch["n_head"]
+        shape = (batch, heads, self._context, arch["n_embd"] // heads)
+        self._binding = self._session.io_binding()
+        self._cache = []
+        for layer in range(arch["n_layer"]):
+            for kv in "kv":
+                memory = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
+                self._cache.append(memory)
+                self._binding.bind_ortvalue_input(f"past_{kv}{layer}", memory)
+                self._binding.bind_ortvalue_output(f"present_{kv}{layer}", memory)
+        self._inputs = {
+            "ids": np.zeros((batch, 1), np.int64),
+            "positions": np.zeros((batch, 1), np.int64),
+            "seqlens_k": np.zeros(batch, np.int32),
+            "total_length": np.zeros(1, np.int32),
+        }
+        logits = np.zeros((batch, 1, len(vocabulary())), np.float32)
+        self._logits = ort.OrtValue.ortvalue_from_numpy(logits)
+        self._step_values = {
+            n: ort.OrtValue.ortvalue_from_numpy(a) for n, a in self._inputs.items()
+        }
+
+    def prefill(self, ids: np.ndarray) -> np.ndarray:
+        """See Engine. Raises LofiError when ids are longer than the context."""
+        batch, length = ids.shape
+        self._check(length)
+        bind = self._binding.bind_cpu_input
+        bind("ids", np.ascontiguousarray(ids, np.int64))
+        bind("positions", np.tile(np.arange(length, dtype=np.int64), (batch, 1)))
+        bind("seqlens_k", np.full(batch, length - 1, np.int32))
+        bind("total_length", np.array([length], np.int32))
+        self._binding.bind_output("logits")
+        self._session.run_with_iobinding(self._binding)
+        self._t = length
+        logits = next(
+            value.numpy()
+            for out, value in zip(
+                self._session.get_outputs(), self._binding.get_outputs(), strict=True
+            )
+            if out.name == "logits"
+        )
+        for name, value in self._step_values.items():
+            self._binding.bind_ortvalue_input(name, value)
+        self._binding.bind_ortvalue_output("logits", self._logits)
+        return logits[:, -1].copy()
+
+    def step(self, ids: np.ndarray) -> np.ndarray:
+        """See Engine. Raises LofiError past the context."""
+        self._check(self._t + 1)
+        arrays = self._inputs
+        arrays["ids"][:, 0] = ids
+        arrays["positions"].fill(self._t)
+        arrays["seqlens_k"].fill(self._t)
+        arrays["total_length"].fill(self._t + 1)
+        for name, value in self._step_values.items():
+            value.update_inplace(arrays[name])
+        self._session.run_with_iobinding(self._binding)
+        self._t += 1
+        return self._logits.numpy()[:, 0]
+
+    def _check(self, length: int) -> None:
+        if length > self._context:
+            raise LofiError(f"{length} tokens exceed the model's context of {self._context}.")
