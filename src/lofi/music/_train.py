@@ -40,7 +40,7 @@ class Recipe:
     learning_rate: float = 1e-3
     warmup_steps: int = 100
     weight_decay: float = 0.1
-    dropout: float = 0.1
+    dropout: float = 0.0  # of embeddings and residuals; in attention it halves the speed on CPU
     save_every: int = 250
     eval_every: int = 250
     keep_checkpoints: int = 2
@@ -104,7 +104,7 @@ def train(
         n_head=architecture.n_head,
         resid_pdrop=recipe.dropout,
         embd_pdrop=recipe.dropout,
-        attn_pdrop=recipe.dropout,
+        attn_pdrop=0.0,
         bos_token_id=vocab.bos,
         eos_token_id=vocab.eos,
         pad_token_id=vocab.pad,

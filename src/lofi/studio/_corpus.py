@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from lofi.brief import InputError
-from lofi.studio._files import read_json, write_json
+from lofi.brief import BUNDLES, MOODS, Brief, InputError, Key, subseed
+from lofi.studio._files import read_json, write_bytes, write_json
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 
@@ -316,3 +316,65 @@ def build_dataset(
     }
     write_json(out / "dataset.json", description)
     return description
+
+
+def compose_corpus(
+    out: Path, *, count: int, seed: int, progress: Callable[[int, int], None] | None = None
+) -> int:
+    """Write `count` pieces of the rule composer to `out`/*.mid; gives how many were new.
+
+    Moods and keys rotate, tempo and length are drawn. A piece that is there is not written again.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    card = {
+        "source": f"LoFi Empire rule composer, seed {seed}, {count} pieces",
+        "licence": "Apache-2.0",
+        "attribution": "LoFi Empire",
+    }
+    write_bytes(out / "corpus.yaml", yaml.safe_dump(card, sort_keys=False).encode())
+    wanted = [
+        (i, path) for i in range(count) if not (path := out / f"piece-{seed}-{i:05d}.mid").exists()
+    ]
+    done = count - len(wanted)
+    context = multiprocessing.get_context("spawn")
+    workers = min(os.cpu_count() or 1, max(1, len(wanted) // 20))
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        jobs = [pool.submit(_compose_one, str(path), seed, i) for i, path in wanted]
+        try:
+            for job in jobs:
+                job.result()
+                done += 1
+                if progress:
+                    progress(done, count)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return len(wanted)
+
+
+def _compose_one(path: str, seed: int, index: int) -> None:
+    import random
+
+    from lofi.music import compose, midi_bytes
+
+    # Every mood meets every tonic: 12 moods and 12 tonics, the one counted slower.
+    piece = subseed(seed, "corpus", index) >> 1
+    mood = MOODS[list(MOODS)[index % len(MOODS)]]
+    chance = random.Random(piece)
+    mode = "major" if chance.random() < BUNDLES[mood.bundle].major_share else "minor"
+    key = Key((index // len(MOODS)) % 12, mode)
+    brief = Brief(seed=piece, mood=mood.name, key=key).settled()
+    score, plan = compose(brief, bars=chance.randrange(24, 49, 4))
+    write_bytes(Path(path), midi_bytes(score, plan))
+
+
+def train_model(dataset: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """Train on a data set (see `lofi.music.train`), and put its melodies beside the model."""
+    from lofi.music import train
+
+    melodies = dataset / "melodies.npz"
+    if not melodies.is_file():
+        raise InputError(f"{melodies} is missing. Make the data set with `lofi dataset`.")
+    card = train(dataset, out, **options)
+    write_bytes(out / "melodies.npz", melodies.read_bytes())
+    return card

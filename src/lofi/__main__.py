@@ -1,0 +1,5 @@
+"""`python -m lofi` is `lofi`."""
+
+from lofi.cli import main
+
+main()

@@ -1,0 +1,357 @@
+"""From a brief to a score: a plan, stretches written by the model, and their arrangement.
+
+The plan says sections, players and chords. Each distinct stretch of chords is written once by the
+model, the fullest section first, as best of k; sections that return reuse its bars with fewer
+players or a new melody. The last bar is a held chord, so that the piece ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import symusic
+
+from lofi.brief import PARTS, Brief, Key, Plan, Section, find_mood, subseed
+from lofi.music._analysis import HALF_BAR, Notes, notes_by_part
+from lofi.music._compose import draw_plan
+from lofi.music._engine import Model
+from lofi.music._grammar import Stretch
+from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT, add_track
+from lofi.music._sample import Sampling, sample
+from lofi.music._theory import Chord
+from lofi.music._tokens import (
+    DENSITY_EDGES,
+    SEGMENT_BARS,
+    decode,
+    decode_bars,
+    density_level,
+    header,
+    vocabulary,
+)
+
+# How busy each part is asked to be, by mood bundle: 1 sparse, 2 normal, 3 busy.
+LEVELS: dict[str, dict[str, int]] = {
+    "chill": {"drums": 2, "bass": 2, "keys": 2, "guitar": 2, "lead": 2, "pad": 1},
+    "melancholic": {"drums": 2, "bass": 1, "keys": 2, "guitar": 2, "lead": 1, "pad": 1},
+    "upbeat": {"drums": 3, "bass": 2, "keys": 3, "guitar": 2, "lead": 2, "pad": 2},
+    "dreamy": {"drums": 1, "bass": 1, "keys": 2, "guitar": 2, "lead": 1, "pad": 1},
+    "focus": {"drums": 2, "bass": 1, "keys": 2, "guitar": 1, "lead": 1, "pad": 1},
+    "sleep": {"drums": 1, "bass": 1, "keys": 1, "guitar": 1, "lead": 1, "pad": 1},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A score with its plan, and how each stretch was chosen."""
+
+    score: symusic.Score
+    plan: Plan
+    choices: list[dict[str, object]]
+
+
+@dataclass(slots=True)
+class _Material:
+    """A stretch the model has written: its chords, and the notes of each part from tick 0."""
+
+    chords: tuple[str, ...]
+    bars: int
+    parts: dict[str, Notes]
+    uses: int = field(default=0)
+
+
+def generate(
+    brief: Brief,
+    model: Model,
+    *,
+    bars: int,
+    sampling: Sampling,
+    best_of: int = 4,
+    threads: int = 2,
+    progress: Callable[[float], None] | None = None,
+) -> Composition:
+    """Write a piece of exactly `bars` bars for a settled brief."""
+    plan = draw_plan(brief, bars=bars)
+    writer = _Writer(brief, plan, model, sampling, best_of, threads)
+    pieces: dict[int, list[tuple[int, dict[str, Notes]]]] = {}
+    # The fullest section first: what returns thinned is cut from it.
+    order = sorted(range(len(plan.sections)), key=lambda i: -len(plan.sections[i].parts))
+    done = 0
+    for index in order:
+        section = plan.sections[index]
+        pieces[index] = writer.section(section, index)
+        done += section.bars
+        if progress:
+            progress(done / plan.bars)
+    score = _arrange(plan, pieces)
+    score = _with_ending(score, plan)
+    return Composition(_humanised(score, plan, brief.seed), plan, writer.choices)
+
+
+class _Writer:
+    def __init__(
+        self,
+        brief: Brief,
+        plan: Plan,
+        model: Model,
+        sampling: Sampling,
+        best_of: int,
+        threads: int,
+    ) -> None:
+        assert brief.mood
+        self._bundle = find_mood(brief.mood).bundle
+        self._seed = brief.seed
+        self._plan = plan
+        length = min(sampling.max_length, model.context)
+        self._sampling = Sampling(sampling.temperature, sampling.top_k, sampling.top_p, length)
+        self._best_of = best_of
+        self._engine = model.engine(best_of, threads)
+        self._stock: list[_Material] = []
+        self.choices: list[dict[str, object]] = []
+
+    def section(self, section: Section, index: int) -> list[tuple[int, dict[str, Notes]]]:
+        """The stretches of a section: (bar within the section, notes by part)."""
+        result = []
+        for offset in range(0, section.bars, SEGMENT_BARS):
+            bars = min(SEGMENT_BARS, section.bars - offset)
+            chords = section.chords[2 * offset : 2 * (offset + bars)]
+            result.append((offset, self._stretch(section, f"{index}.{offset}", bars, chords)))
+        return result
+
+    def _stretch(
+        self, section: Section, label: str, bars: int, chords: tuple[str, ...]
+    ) -> dict[str, Notes]:
+        found = next(
+            (
+                m
+                for m in self._stock
+                if m.bars >= bars
+                and m.chords[: 2 * bars] == chords
+                and set(section.parts) <= set(m.parts)
+            ),
+            None,
+        )
+        if found is None:
+            notes = self._write(section, label, bars, chords)
+            empty = Notes(*(np.zeros(0, np.int64) for _ in range(4)))
+            notes = {p: notes.get(p, empty) for p in section.parts}
+            self._stock.append(_Material(chords, bars, notes))
+            return notes
+        found.uses += 1
+        stop = bars * TICKS_PER_BAR
+        notes = {p: _clipped(found.parts[p].within(0, stop), stop) for p in section.parts}
+        if "lead" in notes and section.name in ("A", "A'", "B"):
+            # A return keeps the band and gets a melody of its own over the same chords.
+            fresh = self._write(section, label, bars, chords)
+            if "lead" in fresh:
+                notes["lead"] = fresh["lead"]
+        return notes
+
+    def _write(
+        self, section: Section, label: str, bars: int, chords: tuple[str, ...]
+    ) -> dict[str, Notes]:
+        parsed = [Chord.parse(c) for c in chords]
+        key = self._plan.key
+        levels = {p: LEVELS[self._bundle][p] for p in section.parts}
+        prompt = [vocabulary().bos] + header(
+            bundle=self._bundle,
+            key=key,
+            bpm=self._plan.bpm,
+            swing=self._plan.swing,
+            section=section.name,
+            bars=bars,
+            levels=levels,
+        )
+        candidates = sample(
+            self._engine,
+            prompt,
+            Stretch(bars, section.parts, key, list(parsed)),
+            count=self._best_of,
+            sampling=self._sampling,
+            rng=np.random.default_rng(subseed(self._seed, "stretch", label)),
+        )
+        scores = [decode(_exactly(decode_bars(c), bars), self._plan.bpm) for c in candidates]
+        stop = bars * TICKS_PER_BAR
+        played = [
+            {p: _clipped(n.within(0, stop), stop) for p, n in notes_by_part(s).items()}
+            for s in scores
+        ]
+        ratings = [rate(p, parsed, key, levels, bars) for p in played]
+        best = max(range(len(played)), key=lambda i: ratings[i]["total"])
+        self.choices.append(
+            {
+                "section": section.name,
+                "bars": bars,
+                "chosen": best,
+                "ratings": [{k: round(v, 3) for k, v in r.items()} for r in ratings],
+            }
+        )
+        return played[best]
+
+
+def _exactly(bars: list[list[int]], count: int) -> list[list[int]]:
+    return (bars + [[vocabulary().bar]] * count)[:count]
+
+
+def _clipped(notes: Notes, stop: int) -> Notes:
+    """The same notes, none sounding past `stop` ticks."""
+    length = np.minimum(notes.length, stop - notes.onset)
+    return Notes(notes.onset, length, notes.pitch, notes.velocity)
+
+
+def rate(
+    parts: dict[str, Notes],
+    chords: list[Chord],
+    key: Key,
+    levels: dict[str, int],
+    bars: int,
+) -> dict[str, float]:
+    """How good a stretch is, by measurement; `total` ranks candidates, each figure is 0 to 1.
+
+    consonance: share of the sounding time of pitched notes on chord tones (half for other tones
+    of the scale); strong: the same for notes on beats one and three; density: parts whose
+    density is what was asked; presence: bars in which something plays; variety: bars of the
+    melody that are not all alike.
+    """
+    members = [set(c.pitch_classes) for c in chords]
+    scale = set(key.scale)
+    fit, strong = [], []
+    for name, notes in parts.items():
+        if name == "drums":
+            continue
+        for onset, length, pitch in zip(notes.onset, notes.length, notes.pitch, strict=True):
+            chord = members[min(int(onset) // HALF_BAR, len(members) - 1)]
+            pitch_class = int(pitch) % 12
+            value = 1.0 if pitch_class in chord else 0.5 if pitch_class in scale else 0.0
+            fit.append((value, float(length)))
+            if int(onset) % HALF_BAR == 0:
+                strong.append(value)
+    weights = sum(w for _, w in fit)
+    matched = [
+        density_level(p, len(parts[p]) if p in parts else 0, bars) == level
+        for p, level in levels.items()
+        if p in DENSITY_EDGES
+    ]
+    onsets = np.concatenate([n.onset for n in parts.values()]) if parts else np.zeros(0)
+    lead = parts.get("lead")
+    figures = {
+        "consonance": sum(v * w for v, w in fit) / weights if weights else 0.0,
+        "strong": float(np.mean(strong)) if strong else 0.5,
+        "density": float(np.mean(matched)) if matched else 1.0,
+        "presence": len(np.unique(onsets // TICKS_PER_BAR)) / bars,
+        "variety": _variety(lead, bars) if lead is not None and len(lead) else 0.5,
+    }
+    weight = {"consonance": 0.35, "strong": 0.2, "density": 0.2, "presence": 0.15, "variety": 0.1}
+    figures["total"] = sum(weight[k] * v for k, v in figures.items())
+    return figures
+
+
+def _variety(lead: Notes, bars: int) -> float:
+    shapes = set()
+    for b in range(bars):
+        bar = lead.within(b * TICKS_PER_BAR, (b + 1) * TICKS_PER_BAR)
+        if len(bar):
+            shapes.add(((bar.onset % TICKS_PER_BAR).tobytes(), bar.pitch.tobytes()))
+    return min(1.0, len(shapes) / max(1, bars / 2))
+
+
+def _arrange(plan: Plan, pieces: dict[int, list[tuple[int, dict[str, Notes]]]]) -> symusic.Score:
+    """Lay the stretches end to end."""
+    columns: dict[str, list[Notes]] = {}
+    for index, section in enumerate(plan.sections):
+        for offset, parts in pieces[index]:
+            start = (section.start_bar + offset) * TICKS_PER_BAR
+            for name, n in parts.items():
+                moved = Notes(n.onset + start, n.length, n.pitch, n.velocity)
+                columns.setdefault(name, []).append(moved)
+    return _score(plan, {name: _joined(found) for name, found in columns.items()})
+
+
+def _joined(found: list[Notes]) -> Notes:
+    return Notes(
+        *(
+            np.concatenate([getattr(n, f) for n in found])
+            for f in ("onset", "length", "pitch", "velocity")
+        )
+    )
+
+
+def _score(plan: Plan, parts: dict[str, Notes]) -> symusic.Score:
+    score = symusic.Score(TICKS_PER_BEAT)
+    score.tempos.append(symusic.Tempo(0, plan.bpm))
+    score.time_signatures.append(symusic.TimeSignature(0, 4, 4))
+    for name in PARTS:
+        if name in parts and len(parts[name]):
+            n = parts[name]
+            add_track(score, name, n.onset, n.length, n.pitch, n.velocity)
+    return score
+
+
+def _with_ending(score: symusic.Score, plan: Plan) -> symusic.Score:
+    """Replace the last bar by its chord, held: an ending that ends."""
+    last = (plan.bars - 1) * TICKS_PER_BAR
+    outro = plan.sections[-1]
+    chord = Chord.parse(outro.chords[-2])
+    parts = notes_by_part(score)
+    for name, notes in parts.items():
+        parts[name] = _clipped(notes.within(0, last), last)
+    # The voicing nearest to what the keys played last, root left to the bass.
+    keys = parts.get("keys")
+    centre = float(keys.pitch[-12:].mean()) if keys is not None and len(keys) else 62.0
+    centre = min(max(centre, 56.0), 68.0)
+    pitches = sorted(
+        min((p for p in range(45, 82) if p % 12 == pc), key=lambda p: abs(p - centre))
+        for pc in chord.pitch_classes[1:]
+    )
+    holder = "keys" if "keys" in outro.parts or "pad" not in outro.parts else "pad"
+    loudness = keys.velocity[-12:].mean() if keys is not None and len(keys) else 60
+    velocity = int(min(max(loudness, 40), 84))
+    _append(
+        parts, holder, [(last, TICKS_PER_BAR, p, velocity - 4 * i) for i, p in enumerate(pitches)]
+    )
+    root = next(p for p in range(36, 48) if p % 12 == chord.root)
+    if "bass" in parts:
+        _append(parts, "bass", [(last, TICKS_PER_BAR, root, velocity)])
+    else:
+        _append(parts, holder, [(last, TICKS_PER_BAR, root + 12, velocity)])
+    if "drums" in outro.parts:
+        _append(parts, "drums", [(last, TICKS_PER_BEAT // 4, 36, velocity)])
+    return _score(plan, parts)
+
+
+def _append(parts: dict[str, Notes], name: str, rows: list[tuple[int, int, int, int]]) -> None:
+    new = Notes(*np.array(rows, np.int64).T)
+    parts[name] = _joined([parts[name], new]) if name in parts else new
+
+
+def _humanised(score: symusic.Score, plan: Plan, seed: int) -> symusic.Score:
+    """Small seeded deviations that a grid of twelve steps a beat cannot hold.
+
+    Pitched parts within about 10 ms, the snare 4-14 ms late as lo-fi drummers lay it back,
+    velocities within 5. Then no note runs into the next strike of its own pitch.
+    """
+    rng = np.random.default_rng(subseed(seed, "humanise"))
+    ms = plan.bpm * TICKS_PER_BEAT / 60_000  # ticks per millisecond
+    late = float(rng.uniform(4, 14)) * ms
+    parts = {}
+    for name, n in notes_by_part(score).items():
+        spread = (2.0 if name == "drums" else 4.0) * ms
+        shift = np.clip(rng.normal(0, spread, len(n)), -2.5 * spread, 2.5 * spread)
+        if name == "drums":
+            shift = shift + np.where(np.isin(n.pitch, (37, 38, 39, 40)), late, 0)
+        onset = np.maximum(0, n.onset + np.round(shift).astype(np.int64))
+        onset = np.where(n.onset % TICKS_PER_BAR == 0, np.maximum(onset, n.onset), onset)
+        velocity = np.clip(n.velocity + rng.integers(-5, 6, len(n)), 8, 124)
+        parts[name] = _separated(Notes(onset, n.length, n.pitch, velocity))
+    return _score(plan, parts)
+
+
+def _separated(notes: Notes) -> Notes:
+    order = np.lexsort((notes.onset, notes.pitch))
+    onset, pitch = notes.onset[order], notes.pitch[order]
+    length = np.maximum(1, notes.length[order])
+    same = np.flatnonzero(pitch[1:] == pitch[:-1])
+    length[same] = np.minimum(length[same], np.maximum(1, onset[same + 1] - onset[same]))
+    back = np.lexsort((pitch, onset))
+    return Notes(onset[back], length[back], pitch[back], notes.velocity[order][back])

@@ -1,0 +1,122 @@
+"""All settings in one typed object: defaults, then `config.yaml`, then the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from lofi.brief import InputError
+from lofi.music import Architecture, Bounds, Quality, Recipe, Sampling
+
+CONFIG_FILE = Path("config.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where data lies, relative to where the command runs."""
+
+    raw_midi: Path = Path("data/raw_midi")
+    tokenized: Path = Path("data/tokenized")
+    metadata: Path = Path("data/metadata.json")
+    datasets: Path = Path("data/datasets")
+    model: Path = Path("models/lofi-gpt2")
+    output: Path = Path("output")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How the data set is cut."""
+
+    val_share: float = 0.1
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How a score is written."""
+
+    best_of: int = 4
+    threads: int = 2
+    attempts: int = 3  # new tries when a score is found to copy its training corpus
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """The video's frame."""
+
+    width: int = 1920
+    height: int = 1080
+    fps: int = 30
+    threads: int = 2
+
+
+class Settings(BaseSettings):
+    """Every setting. `LOFI_VIDEO__FPS=24` in the environment sets `video.fps`."""
+
+    model_config = SettingsConfigDict(env_prefix="LOFI_", env_nested_delimiter="__")
+
+    paths: Paths = Field(default_factory=Paths)
+    bounds: Bounds = Field(default_factory=Bounds)
+    quality: Quality = Field(default_factory=Quality)
+    split: Split = Field(default_factory=Split)
+    architecture: Architecture = Field(default_factory=Architecture)
+    training: Recipe = Field(default_factory=Recipe)
+    sampling: Sampling = Field(default_factory=Sampling)
+    generation: Generation = Field(default_factory=Generation)
+    video: Video = Field(default_factory=Video)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes before the file, whose values arrive as arguments."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Settings from `path`, or from ./config.yaml if there is one.
+
+    Raises InputError that names the file, the setting and what is wrong with it.
+    """
+    values: Any = {}
+    file = path or CONFIG_FILE
+    if path is not None or file.is_file():
+        try:
+            values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"{file} cannot be read as settings: {error}") from error
+        if not isinstance(values, dict):
+            raise InputError(f"{file} must hold settings as `name: value` lines.")
+        _refuse_unknown(values, file)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"setting {name} in {file} or the environment: {first['msg']} "
+            f"(it is {first.get('input')!r})."
+        ) from error
+
+
+def _refuse_unknown(values: dict[str, Any], file: Path) -> None:
+    known: dict[str, Any] = {n: f.default_factory for n, f in Settings.model_fields.items()}
+    for group, content in values.items():
+        names = known.get(group)
+        if names is None or not is_dataclass(names):
+            raise InputError(f"{file}: unknown group {group!r}. The groups are {', '.join(known)}.")
+        for name in content or {}:
+            allowed = [f.name for f in fields(names)]
+            if name not in allowed:
+                raise InputError(
+                    f"{file}: unknown setting {group}.{name}. There are {', '.join(allowed)}."
+                )
