@@ -156,13 +156,8 @@ class OnnxEngine:
         self._binding.bind_output("logits")
         self._session.run_with_iobinding(self._binding)
         self._t = length
-        logits = next(
-            value.numpy()
-            for out, value in zip(
-                self._session.get_outputs(), self._binding.get_outputs(), strict=True
-            )
-            if out.name == "logits"
-        )
+        # Outputs stand in the order in which they were first bound: the caches, then the logits.
+        logits = self._binding.get_outputs()[-1].numpy()
         for name, value in self._step_values.items():
             self._binding.bind_ortvalue_input(name, value)
         self._binding.bind_ortvalue_output("logits", self._logits)

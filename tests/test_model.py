@@ -1,0 +1,152 @@
+"""Grammar, sampling and the ONNX engine, with real graphs of random weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from untrained import ARCHITECTURE, random_weights
+
+from lofi.brief import PARTS, InputError, Key, LofiError
+from lofi.music import Sampling, decode, decode_bars, notes_by_part, open_model, vocabulary
+from lofi.music._export import gpt2_graph
+from lofi.music._grammar import Stretch
+from lofi.music._midi import TICKS_PER_BAR
+from lofi.music._sample import draw, sample
+from lofi.music._theory import Chord
+from lofi.music._tokens import describe, header
+
+CHORDS = [Chord.parse(c) for c in ("Am9", "Am9", "D7", "D7", "Gmaj9", "Em7", "Cmaj7", "Cmaj7")]
+
+
+def stretches(model: Path, *, bars: int, parts: tuple[str, ...], seed: int, max_length: int = 700):
+    prompt = [
+        vocabulary().bos,
+        *header(
+            bundle="chill",
+            key=Key(9, "minor"),
+            bpm=78,
+            swing=0.58,
+            section="A",
+            bars=bars,
+            levels=dict.fromkeys(parts, 2),
+        ),
+    ]
+    return sample(
+        open_model(model).engine(8),
+        prompt,
+        Stretch(bars, parts, Key(9, "minor"), (CHORDS * bars)[: 2 * bars]),
+        count=8,
+        sampling=Sampling(max_length=max_length),
+        rng=np.random.default_rng(seed),
+    )
+
+
+@pytest.mark.parametrize(
+    ("bars", "parts"),
+    [(1, ("keys",)), (4, tuple(PARTS)), (8, ("drums", "bass", "keys", "lead")), (3, ("drums",))],
+)
+def test_an_untrained_model_writes_valid_music_of_exactly_the_bars_asked(untrained, bars, parts):
+    for seed in range(4):
+        for ids in stretches(untrained, bars=bars, parts=parts, seed=seed):
+            found = decode_bars(ids)
+            assert len(found) == bars
+            for part, notes in notes_by_part(decode(found, 78)).items():
+                assert part in parts
+                assert PARTS[part].low <= notes.pitch.min()
+                assert notes.pitch.max() <= PARTS[part].high
+                assert notes.onset.max() < bars * TICKS_PER_BAR
+
+
+def test_every_bar_is_closed_when_the_tokens_run_out(untrained):
+    for ids in stretches(untrained, bars=8, parts=tuple(PARTS), seed=1, max_length=150):
+        assert len(ids) <= 150
+        assert len(decode_bars(ids)) == 8
+
+
+def test_the_chords_asked_for_stand_in_the_tokens(untrained):
+    text = describe(stretches(untrained, bars=4, parts=("keys",), seed=3)[0])
+    bars = text.split("Bar_None")[1:]
+    assert "CHORD_9-min9" in bars[0]
+    assert "CHORD_7-maj9 CHORD_4-min7" in bars[2]
+
+
+def test_pitches_outside_key_and_chord_are_rare(untrained):
+    scale = set(Key(9, "minor").scale) | {6}  # F sharp of D7
+    pitches = []
+    for ids in stretches(untrained, bars=4, parts=("keys", "bass"), seed=5):
+        for notes in notes_by_part(decode(decode_bars(ids), 78)).values():
+            pitches += notes.pitch.tolist()
+    assert np.mean([p % 12 in scale for p in pitches]) > 0.85
+
+
+def test_the_same_seed_gives_the_same_tokens(untrained):
+    first = stretches(untrained, bars=2, parts=("keys",), seed=9)
+    assert first == stretches(untrained, bars=2, parts=("keys",), seed=9)
+    assert first != stretches(untrained, bars=2, parts=("keys",), seed=10)
+
+
+def test_drawing_keeps_to_top_k_and_top_p_and_never_takes_what_is_masked():
+    rng = np.random.default_rng(0)
+    logits = np.array([[5.0, 4.9, 4.8, -np.inf, 0.0]] * 500, np.float32)
+    assert set(draw(logits, Sampling(top_k=2, top_p=1.0), rng).tolist()) == {0, 1}
+    assert set(draw(logits, Sampling(top_k=5, top_p=0.3), rng).tolist()) == {0}
+    only = np.full((50, 5), -np.inf, np.float32)
+    only[:, 3] = -40
+    assert set(draw(only, Sampling(top_k=5), rng).tolist()) == {3}
+
+
+def test_the_graph_says_what_the_trained_weights_say(tmp_path: Path):
+    """Logits of the fp32 graph equal those of transformers; the 8-bit graph's are close."""
+    import onnx
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from lofi.music._engine import OnnxEngine
+    from lofi.music._export import export_onnx
+
+    vocab = vocabulary()
+    weights = random_weights(ARCHITECTURE, len(vocab), seed=4)
+    config = GPT2Config(vocab_size=len(vocab), bos_token_id=1, eos_token_id=2, **ARCHITECTURE)
+    reference = GPT2LMHeadModel(config).eval()
+    state = {k: torch.from_numpy(v) for k, v in weights.items()}
+    state["lm_head.weight"] = state["transformer.wte.weight"]
+    reference.load_state_dict(state, strict=False)
+    ids = np.random.default_rng(0).integers(3, len(vocab), (3, 40))
+    with torch.inference_mode():
+        expected = reference(torch.from_numpy(ids)).logits.numpy()
+    onnx.save(gpt2_graph(weights, ARCHITECTURE), str(tmp_path / "fp32.onnx"))
+    export_onnx(weights, ARCHITECTURE, tmp_path / "int8.onnx")
+    for name, tolerance in (("fp32.onnx", 1e-3), ("int8.onnx", 0.15)):
+        engine = OnnxEngine(tmp_path / name, ARCHITECTURE, 3, 1)
+        assert np.abs(engine.prefill(ids[:, :25]) - expected[:, 24]).max() < tolerance
+        for t in range(25, 40):
+            assert np.abs(engine.step(ids[:, t]) - expected[:, t]).max() < tolerance
+
+
+def test_running_past_the_context_is_an_error_not_a_crash(untrained):
+    engine = open_model(untrained).engine(1)
+    engine.prefill(np.full((1, 1024), 5))
+    with pytest.raises(LofiError, match="context of 1024"):
+        engine.step(np.array([5]))
+
+
+def test_a_missing_or_foreign_model_is_named_with_the_remedy(tmp_path: Path, untrained: Path):
+    with pytest.raises(InputError, match="lofi train"):
+        open_model(tmp_path / "nothing")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="not a model of ours"):
+        open_model(tmp_path / "foreign")
+    other = tmp_path / "other"
+    other.mkdir()
+    card = (untrained / "lofi.json").read_text()
+    (other / "model.onnx").write_bytes(b"junk")
+    (other / "lofi.json").write_text(card.replace(vocabulary().sha256, "0" * 64))
+    with pytest.raises(InputError, match="other tokens"):
+        open_model(other)
+    (other / "lofi.json").write_text(card)
+    with pytest.raises(LofiError, match="cannot be loaded"):
+        open_model(other).engine(1)
+    (other / "lofi.json").write_text("{")
+    with pytest.raises(InputError, match="model card"):
+        open_model(other)
