@@ -181,9 +181,17 @@ def _seconds(text: str) -> float:
 
 
 @contextmanager
-def _bars(*stages: str) -> Iterator[Callable[[str, float], None]]:
-    """One progress bar per stage, on stderr; gives report(stage, fraction)."""
+def _bars(*stages: str) -> Iterator[Callable[..., None]]:
+    """One progress bar per stage, on stderr; gives report(stage, fraction, note="").
+
+    Where stderr is no terminal, a line per tenth of a stage (or at most every ten seconds) instead.
+    """
     from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines()
+        return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     with Progress(
@@ -192,7 +200,7 @@ def _bars(*stages: str) -> Iterator[Callable[[str, float], None]]:
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
+        console=console,
     ) as progress:
         tasks = {s: progress.add_task(s, total=1.0, start=False, note="") for s in stages}
 
@@ -202,6 +210,21 @@ def _bars(*stages: str) -> Iterator[Callable[[str, float], None]]:
             progress.update(tasks[stage], completed=fraction, note=note)
 
         yield report
+
+
+def _lines() -> Callable[..., None]:
+    import time
+
+    told: dict[str, tuple[int, float]] = {}
+
+    def report(stage: str, fraction: float, note: str = "") -> None:
+        tenth, now = int(fraction * 10), time.monotonic()
+        last, when = told.get(stage, (-1, 0.0))
+        if tenth > last or (note and now - when > 10):
+            told[stage] = (tenth, now)
+            print(f"{stage} {fraction:.0%} {note}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
+
+    return report
 
 
 # Tracks --------------------------------------------------------------------------------------
@@ -456,7 +479,7 @@ def train(
         def told(p: Any) -> None:
             loss = f"loss {p.loss:.3f}" if p.loss is not None else ""
             val = f"  val {p.val_loss:.3f}" if p.val_loss is not None else ""
-            report("train", p.step / p.steps, f"step {p.step}/{p.steps}  {loss}{val}")  # type: ignore[call-arg]
+            report("train", p.step / p.steps, f"step {p.step}/{p.steps}  {loss}{val}")
 
         card = studio.train_model(
             settings.paths.datasets,

@@ -19,7 +19,7 @@ class Sampling:
     temperature: float = 0.95
     top_k: int = 40
     top_p: float = 0.95
-    max_length: int = 1024
+    max_length: int = 2048
 
 
 def draw(logits: np.ndarray, sampling: Sampling, rng: np.random.Generator) -> np.ndarray:

@@ -28,14 +28,14 @@ class Architecture:
     n_layer: int = 6
     n_embd: int = 256
     n_head: int = 4
-    n_positions: int = 1024
+    n_positions: int = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How it is trained. One step is one batch."""
 
-    steps: int = 3000
+    steps: int = 1500
     batch_size: int = 16
     learning_rate: float = 1e-3
     warmup_steps: int = 100
@@ -44,7 +44,7 @@ class Recipe:
     save_every: int = 250
     eval_every: int = 250
     keep_checkpoints: int = 2
-    eval_segments: int = 512
+    eval_segments: int = 256
     seed: int = 1
 
 

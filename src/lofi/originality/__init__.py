@@ -1,0 +1,16 @@
+"""What a score resembles: melodies, a library of reference works, a report."""
+
+from lofi.originality._check import Match, Report, check
+from lofi.originality._library import (
+    Library,
+    Thresholds,
+    build_library,
+    load_library,
+    save_library,
+)
+from lofi.originality._melody import Melody, melodies
+
+__all__ = [
+    "Library", "Match", "Melody", "Report", "Thresholds", "build_library", "check",
+    "load_library", "melodies", "save_library",
+]  # fmt: skip

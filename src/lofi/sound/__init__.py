@@ -1,0 +1,7 @@
+"""From a score to a finished master: instruments, effects, loudness, files."""
+
+from lofi.sound._files import write_flac
+from lofi.sound._filters import SAMPLE_RATE
+from lofi.sound._render import TAIL_S, Master, measure, render
+
+__all__ = ["SAMPLE_RATE", "TAIL_S", "Master", "measure", "render", "write_flac"]
