@@ -35,7 +35,7 @@ class Architecture:
 class Recipe:
     """How it is trained. One step is one batch."""
 
-    steps: int = 1500
+    steps: int = 2000
     batch_size: int = 16
     learning_rate: float = 1e-3
     warmup_steps: int = 100
