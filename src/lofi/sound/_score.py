@@ -1,0 +1,109 @@
+"""From a score to the notes each part plays, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lofi.brief import PARTS, InputError
+
+if TYPE_CHECKING:
+    from symusic.types import Score
+
+KICK_PITCHES = frozenset({35, 36})
+
+# The part that stands in for a General MIDI family (program // 8) under an unknown track name.
+# The last two families, percussive and sound effects, have no counterpart.
+_FAMILY_PARTS = (
+    "keys",  # piano
+    "lead",  # chromatic percussion
+    "keys",  # organ
+    "guitar",
+    "bass",
+    "pad",  # strings
+    "pad",  # ensemble
+    "lead",  # brass
+    "lead",  # reed
+    "lead",  # pipe
+    "lead",  # synth lead
+    "pad",  # synth pad
+    "pad",  # synth effects
+    "guitar",  # plucked instruments of the world
+)
+
+
+class Note(NamedTuple):
+    """One note: MIDI pitch, onset and length in seconds, velocity 1-127."""
+
+    pitch: int
+    start_s: float
+    duration_s: float
+    velocity: int
+
+
+@dataclass(slots=True)
+class PartNotes:
+    """What one part plays, in order of onset, and its General MIDI program (-1 for drums)."""
+
+    program: int
+    notes: list[Note] = field(default_factory=list)
+
+
+def _part_of(track: Any) -> str:
+    name = track.name.strip().lower()
+    if name in PARTS:
+        return name
+    if track.is_drum:
+        return "drums"
+    family = track.program // 8
+    if 0 <= family < len(_FAMILY_PARTS):
+        return _FAMILY_PARTS[family]
+    raise InputError(
+        f"track {track.name!r} (program {track.program}) is no instrument this band has. "
+        f"Name the track after one of: {', '.join(PARTS)}."
+    )
+
+
+def read_score(score: Score, *, bars: int, bpm: float) -> dict[str, PartNotes]:
+    """The notes of every part that plays, parts in the order of `lofi.brief.PARTS`.
+
+    Times come from the ticks and `bpm`; the score's own tempo is not asked. Onsets before zero move
+    to zero, notes that start after the last bar are left out. Tracks of the same part are merged.
+    Raises InputError for a track that fits no part and for a score without notes.
+    """
+    source: Any = score  # its stub leaves out what only its three time units have
+    ticks = source.to("tick")
+    second_per_tick = 60.0 / bpm / ticks.ticks_per_quarter
+    end_s = bars * 240.0 / bpm
+    found: dict[str, PartNotes] = {}
+    for track in ticks.tracks:
+        if len(track.notes) == 0:
+            continue
+        part = _part_of(track)
+        program = -1 if part == "drums" else track.program
+        notes = found.setdefault(part, PartNotes(program)).notes
+        for note in track.notes:
+            start_s = max(0.0, note.time * second_per_tick)
+            if start_s < end_s and note.velocity > 0:
+                duration_s = max(0, note.duration) * second_per_tick
+                notes.append(Note(note.pitch, start_s, duration_s, min(note.velocity, 127)))
+    played = {part: found[part] for part in PARTS if part in found and found[part].notes}
+    if not played:
+        raise InputError(
+            f"the score has no notes within its {bars} bars, so there is nothing to render. "
+            "Give a score with at least one note."
+        )
+    for part_notes in played.values():
+        part_notes.notes.sort(key=lambda n: (n.start_s, n.pitch, n.duration_s, n.velocity))
+    return played
+
+
+def kick_hits(parts: dict[str, PartNotes]) -> list[tuple[float, float]]:
+    """(onset in seconds, strength 0-1) of every kick drum."""
+    if "drums" not in parts:
+        return []
+    return [
+        (note.start_s, min(1.0, note.velocity / 110.0))
+        for note in parts["drums"].notes
+        if note.pitch in KICK_PITCHES
+    ]
