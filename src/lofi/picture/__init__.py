@@ -1,0 +1,108 @@
+"""Pictures to the music: a room at night as a video, a still or a thumbnail.
+
+`skia`, `av` and `symusic` are imported when a picture is made, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lofi.picture._legibility import Legibility
+
+if TYPE_CHECKING:
+    import numpy as np
+    import symusic
+    from numpy.typing import NDArray
+
+__all__ = ["Legibility", "render_thumbnail", "render_video", "still"]
+
+
+def render_video(
+    path: Path,
+    *,
+    score: symusic.Score,
+    audio: NDArray[np.float32],
+    rate: int,
+    palette: str,
+    template: str,
+    title: str,
+    subtitle: str,
+    seed: int,
+    width: int = 1920,
+    height: int = 1080,
+    fps: int = 30,
+    threads: int = 2,
+    progress: Callable[[float], None] | None = None,
+) -> None:
+    """Write an MP4 of the room moving to the music, as long as the audio.
+
+    `score` has tracks named by part: kicks are pitches 35 and 36 of its drum tracks, sparks are
+    the notes of the track `lead`. `audio` is float32 `(1 or 2, samples)` at `rate` Hz. `palette`
+    and `template` are keys of `lofi.brief.PALETTES` and `TEMPLATES`; `seed` settles the city, the
+    sky and the things in the room. Sizes are even and 16:9. `progress` is called with 0..1 a few
+    times a second; what it raises stops the rendering.
+
+    The file appears under `path` only when it is whole. The same arguments (and `threads`) give
+    the same bytes. Raises InputError for what cannot be used, OSError or LofiError when the file
+    cannot be written.
+    """
+    from lofi.picture import _video
+
+    _video.render_video(
+        path,
+        score=score,
+        audio=audio,
+        rate=rate,
+        palette=palette,
+        template=template,
+        title=title,
+        subtitle=subtitle,
+        seed=seed,
+        width=width,
+        height=height,
+        fps=fps,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def render_thumbnail(
+    path: Path, *, palette: str, title: str, subtitle: str, seed: int
+) -> Legibility:
+    """Write a 1280 × 720 JPEG of at most 2 MB and return how well it can be read.
+
+    The title is set in up to three lines; of a long one the first words are used. What stands
+    behind it is darkened until the check passes. Raises InputError for an unknown palette,
+    LofiError when no darkening makes the title legible.
+    """
+    from lofi.picture import _thumbnail
+
+    return _thumbnail.render_thumbnail(
+        path, palette=palette, title=title, subtitle=subtitle, seed=seed
+    )
+
+
+def still(
+    *,
+    palette: str,
+    seed: int,
+    width: int = 1920,
+    height: int = 1080,
+    template: str = "bars",
+    title: str = "",
+    subtitle: str = "",
+) -> NDArray[np.uint8]:
+    """One frame as RGB `(height, width, 3)`, as it looks in the middle of a piece."""
+    from lofi.picture import _video
+
+    return _video.still(
+        palette=palette,
+        template=template,
+        title=title,
+        subtitle=subtitle,
+        seed=seed,
+        width=width,
+        height=height,
+    )

@@ -1,0 +1,233 @@
+"""The frame as the encoder wants it: BT.709 4:2:0 planes, on which only small parts change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import skia
+from numpy.typing import NDArray
+
+from lofi.picture._layout import Box
+from lofi.picture._scene import Finish, Pixels, Scene, pixels
+
+Draw = Callable[[skia.Canvas], None]
+"""Draws in scene units."""
+
+# ITU-R BT.709, limited range: Y 16..235, Cb and Cr 16..240 about 128.
+_KR, _KB = 0.2126, 0.0722
+_KG = 1.0 - _KR - _KB
+_LUMA = np.array([_KR, _KG, _KB], np.float32) * (219 / 255)
+_CB = np.array([-_KR, -_KG, 1.0 - _KB], np.float32) / (2 * (1 - _KB)) * (224 / 255)
+_CR = np.array([1.0 - _KR, -_KG, -_KB], np.float32) / (2 * (1 - _KR)) * (224 / 255)
+_CHROMA = np.stack([_CB, _CR], axis=1)
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Luma `(h, w)` and chroma `(h/2, w/2)` of a picture or a cut-out, uint8."""
+
+    y: Pixels
+    u: Pixels
+    v: Pixels
+
+    def copy(self) -> Planes:
+        return Planes(self.y.copy(), self.u.copy(), self.v.copy())
+
+
+def _weigh(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Luma `(h, w)` above black and chroma `(h/2, w/2, 2)` about 0 of RGB 0..255."""
+    luma = rgb @ _LUMA
+    halved = rgb[0::2, 0::2] + rgb[0::2, 1::2] + rgb[1::2, 0::2] + rgb[1::2, 1::2]
+    return luma, halved @ (_CHROMA * np.float32(0.25))
+
+
+def to_planes(rgb: Pixels) -> Planes:
+    """RGB `(h, w, 3)` uint8 of even size as limited-range BT.709 planes."""
+    luma, chroma = _weigh(rgb.astype(np.float32))
+    chroma += 128.5
+    return Planes(
+        (luma + 16.5).astype(np.uint8),
+        chroma[..., 0].astype(np.uint8),
+        chroma[..., 1].astype(np.uint8),
+    )
+
+
+def to_rgb(planes: Planes) -> Pixels:
+    """The planes as RGB `(h, w, 3)` uint8, for stills."""
+    luma = (planes.y.astype(np.float32) - 16.0) * (255 / 219)
+    blue = _doubled(planes.u)
+    red = _doubled(planes.v)
+    rgb = np.stack(
+        [
+            luma + 2 * (1 - _KR) * red,
+            luma - 2 * (1 - _KB) * _KB / _KG * blue - 2 * (1 - _KR) * _KR / _KG * red,
+            luma + 2 * (1 - _KB) * blue,
+        ],
+        axis=2,
+    )
+    return (np.clip(rgb, 0.0, 255.0) + 0.5).astype(np.uint8)
+
+
+def _doubled(chroma: Pixels) -> NDArray[np.float32]:
+    full = (chroma.astype(np.float32) - 128.0) * (255 / 224)
+    return full.repeat(2, axis=0).repeat(2, axis=1)
+
+
+@dataclass(frozen=True)
+class Light:
+    """Light to add to a frame: amounts of luma, and of chroma by sign. Even corner and size.
+
+    Kept as uint8 with the sign apart, so that adding saturates in two passes over bytes.
+    """
+
+    top: int
+    left: int
+    y: Pixels
+    u_up: Pixels
+    u_down: Pixels
+    v_up: Pixels
+    v_down: Pixels
+
+
+def _add(plane: Pixels, up: Pixels) -> None:
+    np.minimum(plane, 255 - up, out=plane)
+    np.add(plane, up, out=plane)
+
+
+def _subtract(plane: Pixels, down: Pixels) -> None:
+    np.maximum(plane, down, out=plane)
+    np.subtract(plane, down, out=plane)
+
+
+class Stage:
+    """The unmoving plate, ways to prepare what moves on it, and the frame under construction.
+
+    A frame is made by `clear()`, then `put()` for opaque cut-outs, then `shine()` for lights.
+    """
+
+    def __init__(self, scene: Scene, draw_text: Draw) -> None:
+        self.scene = scene
+        self.width, self.height = scene.size
+        self._base = self._with_text(draw_text)
+        self._finish = Finish(scene)
+        finished = self._finish.apply(pixels(self._base)[..., :3])
+        self.plate = to_planes(finished)
+        opaque = np.full((self.height, self.width, 1), 255, np.uint8)
+        self._finished = skia.Image.fromarray(
+            np.concatenate([finished, opaque], axis=2), colorType=skia.kRGBA_8888_ColorType
+        )
+        self.front_alpha = pixels(scene.front)[..., 3]
+        self.frame = self.plate.copy()
+        self._dirty: list[tuple[int, int, int, int]] = []
+
+    def _with_text(self, draw_text: Draw) -> skia.Image:
+        surface = skia.Surface(self.width, self.height)
+        canvas = surface.getCanvas()
+        canvas.drawImage(self.scene.base, 0, 0)
+        canvas.scale(self.scene.scale, self.scene.scale)
+        draw_text(canvas)
+        return surface.makeImageSnapshot()
+
+    def draw_on(self, planes: Planes) -> None:
+        """From now on build frames in these planes (an encoder's buffer)."""
+        self.frame = planes
+        self.frame.y[:] = self.plate.y
+        self.frame.u[:] = self.plate.u
+        self.frame.v[:] = self.plate.v
+        self._dirty.clear()
+
+    def pixel_box(self, area: Box) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right of the even pixels that cover `area` within the frame."""
+        scale = self.scene.scale
+        top = max(0, int(area.y0 * scale) // 2 * 2)
+        left = max(0, int(area.x0 * scale) // 2 * 2)
+        bottom = min(self.height, -(-int(np.ceil(area.y1 * scale)) // 2) * 2)
+        right = min(self.width, -(-int(np.ceil(area.x1 * scale)) // 2) * 2)
+        return top, left, bottom, right
+
+    def _draw(self, area: Box, draw: Draw, ground: skia.Image | None) -> Pixels:
+        """RGB of `area` with `draw` on that ground, or on black."""
+        top, left, bottom, right = self.pixel_box(area)
+        surface = skia.Surface(right - left, bottom - top)
+        canvas = surface.getCanvas()
+        canvas.translate(-left, -top)
+        if ground is None:
+            canvas.clear(skia.ColorBLACK)
+        else:
+            canvas.drawImage(ground, 0, 0)
+        canvas.scale(self.scene.scale, self.scene.scale)
+        draw(canvas)
+        return surface.toarray(colorType=skia.kRGBA_8888_ColorType)[..., :3]
+
+    def cut_out(self, area: Box, draw: Draw) -> Planes:
+        """The scene within `area` with something drawn on it, finished like the plate."""
+        top, left, _, _ = self.pixel_box(area)
+        return to_planes(self._finish.apply(self._draw(area, draw, self._base), top, left))
+
+    def overlay(self, area: Box, draw: Draw) -> Planes:
+        """The finished plate within `area` with something drawn over it: quick, without grain."""
+        return to_planes(self._draw(area, draw, self._finished))
+
+    def light(self, area: Box, draw: Draw, *, outside: bool = False) -> Light:
+        """What `draw` puts on black, as light to add; `outside` keeps it behind the room."""
+        top, left, bottom, right = self.pixel_box(area)
+        rgb = self._draw(area, draw, None).astype(np.float32)
+        rgb = self._finish.dim(rgb, top, left)
+        if outside:
+            hidden = self.front_alpha[top:bottom, left:right, None].astype(np.float32) / 255.0
+            rgb = rgb * (1.0 - hidden)
+        luma, chroma = _weigh(rgb)
+        up = np.clip(chroma + 0.5, 0, 255).astype(np.uint8)
+        down = np.clip(0.5 - chroma, 0, 255).astype(np.uint8)
+        return Light(
+            top,
+            left,
+            (luma + 0.5).astype(np.uint8),
+            up[..., 0].copy(),
+            down[..., 0].copy(),
+            up[..., 1].copy(),
+            down[..., 1].copy(),
+        )
+
+    def clear(self) -> None:
+        """Take back everything that was drawn on the plate."""
+        for top, left, bottom, right in self._dirty:
+            half = np.s_[top // 2 : bottom // 2, left // 2 : right // 2]
+            self.frame.y[top:bottom, left:right] = self.plate.y[top:bottom, left:right]
+            self.frame.u[half] = self.plate.u[half]
+            self.frame.v[half] = self.plate.v[half]
+        self._dirty.clear()
+
+    def touch(self, area: Box) -> None:
+        """Say that `area` will be drawn on, so that `clear` restores it."""
+        self._dirty.append(self.pixel_box(area))
+
+    def put(self, area: Box, planes: Planes) -> None:
+        """Lay a cut-out made for `area` into the frame."""
+        top, left, bottom, right = self.pixel_box(area)
+        half = np.s_[top // 2 : bottom // 2, left // 2 : right // 2]
+        self.frame.y[top:bottom, left:right] = planes.y
+        self.frame.u[half] = planes.u
+        self.frame.v[half] = planes.v
+        self._dirty.append((top, left, bottom, right))
+
+    def shine(self, light: Light, down_px: int = 0, right_px: int = 0) -> None:
+        """Add light to the frame, moved by an even number of pixels; clipped to the frame."""
+        top, left = light.top + down_px, light.left + right_px
+        height, width = light.y.shape
+        y0, x0 = max(0, -top), max(0, -left)
+        y1, x1 = min(height, self.height - top), min(width, self.width - left)
+        if y0 >= y1 or x0 >= x1:
+            return
+        part = np.s_[y0:y1, x0:x1]
+        half = np.s_[y0 // 2 : y1 // 2, x0 // 2 : x1 // 2]
+        top, left, bottom, right = top + y0, left + x0, top + y1, left + x1
+        there = np.s_[top // 2 : bottom // 2, left // 2 : right // 2]
+        _add(self.frame.y[top:bottom, left:right], light.y[part])
+        _add(self.frame.u[there], light.u_up[half])
+        _subtract(self.frame.u[there], light.u_down[half])
+        _add(self.frame.v[there], light.v_up[half])
+        _subtract(self.frame.v[there], light.v_down[half])
+        self._dirty.append((top, left, bottom, right))
