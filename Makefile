@@ -30,7 +30,7 @@ test: .venv/.dev  ## install what the tests need, and run everything
 	.venv/bin/pytest
 
 benchmarks: .venv/.dev
-	.venv/bin/python benchmarks/package.py
+	.venv/bin/python benchmarks/package.py --write
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
 """Grammar, sampling and the ONNX engine, with real graphs of random weights."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,7 +107,8 @@ def test_the_graph_says_what_the_trained_weights_say(tmp_path: Path):
 
     vocab = vocabulary()
     weights = random_weights(ARCHITECTURE, len(vocab), seed=4)
-    config = GPT2Config(vocab_size=len(vocab), bos_token_id=1, eos_token_id=2, **ARCHITECTURE)
+    sizes: dict[str, Any] = {**ARCHITECTURE, "vocab_size": len(vocab)}
+    config = GPT2Config(bos_token_id=1, eos_token_id=2, **sizes)
     reference = GPT2LMHeadModel(config).eval()
     state = {k: torch.from_numpy(v) for k, v in weights.items()}
     state["lm_head.weight"] = state["transformer.wte.weight"]

@@ -33,8 +33,7 @@ def export_onnx(weights: dict[str, np.ndarray], arch: dict[str, int], path: Path
     logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.WARNING)
     quantiser = MatMulNBitsQuantizer(gpt2_graph(weights, arch), algo_config=config)
     quantiser.process()
-    model = quantiser.model.model
-    assert model is not None
+    model = quantiser.model.model  # type: ignore[union-attr]
     onnx.save(model, str(path))
 
 

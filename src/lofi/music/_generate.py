@@ -167,7 +167,7 @@ class _Writer:
         candidates = sample(
             self._engine,
             prompt,
-            Stretch(bars, section.parts, key, list(parsed)),
+            Stretch(bars, section.parts, key, parsed),
             count=self._best_of,
             sampling=self._sampling,
             rng=np.random.default_rng(subseed(self._seed, "stretch", label)),

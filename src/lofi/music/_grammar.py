@@ -7,6 +7,7 @@ Duration, a drum PitchDrum Velocity. After the last of the bars asked for comes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -74,7 +75,7 @@ class Stretch:
     bars: int
     parts: tuple[str, ...]
     key: Key | None = None
-    chords: list[Chord | None] = field(default_factory=list)
+    chords: Sequence[Chord | None] = field(default_factory=list)
     key_pull: float = 2.0
 
 

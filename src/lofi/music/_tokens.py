@@ -174,8 +174,9 @@ class Encoded:
 def encode(score: symusic.Score) -> Encoded:
     """The canonical score as REMI, bar by bar, with chords, sections and note counts per bar."""
     vocab = vocabulary()
-    stream = tokenizer()(_renamed(score))
-    ids: list[int] = stream.ids if not isinstance(stream, list) else stream[0].ids
+    stream = tokenizer().encode(_without_markers(score), no_preprocess_score=False)
+    assert not isinstance(stream, list)
+    ids = [int(i) for i in stream.ids]  # type: ignore[arg-type]
     bars = _split_bars(ids)
     parts = notes_by_part(score)
     found = find_chords(parts, 2 * len(bars))
@@ -200,8 +201,7 @@ def _grid(ticks: np.ndarray) -> np.ndarray:
     return np.round(ticks * STEPS_PER_BEAT / TICKS_PER_BEAT).astype(np.int64)
 
 
-def _renamed(score: symusic.Score) -> symusic.Score:
-    # MidiTok keeps tracks apart by program; markers would be lost anyway.
+def _without_markers(score: symusic.Score) -> symusic.Score:
     out = score.copy()
     out.markers.clear()
     return out
@@ -315,7 +315,7 @@ def decode(bars: list[list[int]], bpm: float) -> symusic.Score:
 
     vocab = vocabulary()
     flat = [i for bar in bars for i in (bar or [vocab.bar])]
-    coarse = tokenizer().decode(flat)
+    coarse = tokenizer().decode(flat)  # type: ignore[arg-type]
     scale = TICKS_PER_BEAT / coarse.ticks_per_quarter
     names = {p.program: n for n, p in PARTS.items() if n != "drums"}
     score = symusic.Score(TICKS_PER_BEAT)

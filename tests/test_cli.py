@@ -1,0 +1,178 @@
+"""The command line as a user meets it: separate processes, exit statuses, one sentence each."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import symusic
+
+from lofi.music import measure, read_midi
+
+ROOT = Path(__file__).parent.parent
+
+
+def lofi(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None):
+    return subprocess.run(
+        [sys.executable, "-m", "lofi", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def complains(done, *words: str, status: int = 2) -> None:
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["", "make", "generate", "batch", "tokenize", "dataset", "train"]
+)
+def test_help_teaches(command: str, tmp_path: Path):
+    done = lofi(*command.split(), "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+    assert len(done.stdout) > 300
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path):
+    code = (
+        "import sys; from lofi.cli import app; app(['--help'], standalone_mode=False); "
+        "heavy = {'numpy', 'scipy', 'torch', 'onnxruntime', 'skia', 'av', 'miditok'}; "
+        "print('loaded:', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert "loaded: []" in done.stdout
+
+
+def test_wrong_briefs_are_named_with_the_remedy(tmp_path: Path):
+    complains(lofi("make", "--mood", "chil", cwd=tmp_path), "'chil'", "Did you mean 'chill'?")
+    complains(lofi("make", "--key", "H major", cwd=tmp_path), "'H major'", "'Am'")
+    complains(lofi("make", "--bpm", "300", cwd=tmp_path), "bpm 300", "50 to 120")
+    complains(lofi("make", "--duration", "5", cwd=tmp_path), "5 s", "10 seconds to 15 minutes")
+    complains(lofi("make", "--duration", "long", cwd=tmp_path), "'long'", "2:30")
+    complains(lofi("make", "--palette", "duskk", cwd=tmp_path), "'dusk'")
+    complains(lofi("make", "--model", "nowhere", cwd=tmp_path), "nowhere", "lofi train")
+    complains(lofi("make", "--soundfont", "none.sf2", cwd=tmp_path), "none.sf2")
+    complains(lofi("make", "--seed", "-1", cwd=tmp_path), "seed -1")
+    complains(lofi("make", "--bpm", "fast", cwd=tmp_path), "fast")
+    complains(lofi("generate", "--out", "x.wav", cwd=tmp_path), ".mid")
+    complains(lofi("tokenize", cwd=tmp_path), "data/raw_midi")
+    complains(lofi("dataset", cwd=tmp_path), "lofi tokenize")
+    complains(lofi("train", cwd=tmp_path), "lofi dataset")
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path):
+    config = tmp_path / "config.yaml"
+    for text, word in (
+        ("video: {fsp: 25}", "video.fsp"),
+        ("vidio: {fps: 25}", "'vidio'"),
+        ("video: {fps: many}", "video.fps"),
+        ("video: [", "cannot be read"),
+    ):
+        config.write_text(text)
+        complains(lofi("generate", cwd=tmp_path), word, "config.yaml")
+
+
+def test_the_shipped_config_holds_every_setting_at_its_default():
+    import yaml
+
+    from lofi.studio import Settings
+
+    stored = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    assert stored == json.loads(Settings().model_dump_json())
+
+
+def test_generate_writes_a_score_of_the_brief(tmp_path: Path):
+    done = lofi(
+        "generate", "--mood", "happy", "--key", "Eb major", "--bpm", "88", "--duration", "30",
+        "--seed", "3", "--out", "a.mid", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["bpm"] == 88
+    score, _ = read_midi(tmp_path / "a.mid")
+    assert score.tempos[0].qpm == pytest.approx(88, abs=0.01)
+    assert [m.text for m in score.markers] == [s["name"] for s in told["sections"]]
+    assert measure(score).bars == sum(s["bars"] for s in told["sections"]) == 10
+    again = lofi(
+        "generate", "--mood", "happy", "--key", "Eb major", "--bpm", "88", "--duration", "30",
+        "--seed", "3", "--out", "b.mid", cwd=tmp_path,
+    )  # fmt: skip
+    assert again.returncode == 0
+    assert (tmp_path / "a.mid").read_bytes() == (tmp_path / "b.mid").read_bytes()
+
+
+def test_generating_never_loads_torch(tmp_path: Path):
+    code = (
+        "import sys; sys.argv = ['lofi', 'generate', '--duration', '12', '--seed', '1']; "
+        "from lofi.cli import app; app(standalone_mode=False); "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip().endswith("False")
+    assert symusic.Score(str(tmp_path / "output/track.mid")).note_num() > 10
+
+
+def test_no_permission_to_write_is_a_sentence(tmp_path: Path):
+    if os.geteuid() == 0:
+        (tmp_path / "file").write_text("")
+        complains(lofi("make", "--out", tmp_path / "file", cwd=tmp_path), "not a folder")
+        return
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    complains(lofi("make", "--out", locked, cwd=tmp_path), str(locked), "permission", status=1)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_in_the_middle_leaves_nothing_behind(tmp_path: Path, how: signal.Signals):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lofi", "make", "--duration", "60", "--seed", "1"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if line.startswith("video"):
+            break
+    time.sleep(0.5)
+    process.send_signal(how)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "stopped" in told
+    assert "Traceback" not in told
+    assert list((tmp_path / "output").iterdir()) == []
+
+
+def test_the_scripts_are_the_same_doors(tmp_path: Path):
+    for script, word in (
+        ("01_tokenize", "data/tokenized"),
+        ("02_build_dataset", "data/datasets"),
+        ("03_train", "GPT-2"),
+        ("04_generate", "MIDI"),
+        ("05_batch_generate", "parallel"),
+    ):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "scripts" / f"{script}.py"), "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+        )
+        assert word in done.stdout
