@@ -25,7 +25,7 @@ from lofi.music._tokens import vocabulary
 class Architecture:
     """The size of the GPT-2."""
 
-    n_layer: int = 6
+    n_layer: int = 4
     n_embd: int = 256
     n_head: int = 4
     n_positions: int = 2048
@@ -35,16 +35,16 @@ class Architecture:
 class Recipe:
     """How it is trained. One step is one batch."""
 
-    steps: int = 2000
-    batch_size: int = 16
+    steps: int = 5000
+    batch_size: int = 4
     learning_rate: float = 1e-3
-    warmup_steps: int = 100
+    warmup_steps: int = 150
     weight_decay: float = 0.1
     dropout: float = 0.0  # of embeddings and residuals; in attention it halves the speed on CPU
-    save_every: int = 250
-    eval_every: int = 250
+    save_every: int = 500
+    eval_every: int = 500
     keep_checkpoints: int = 2
-    eval_segments: int = 256
+    eval_segments: int = 128
     seed: int = 1
 
 
