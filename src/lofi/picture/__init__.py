@@ -13,8 +13,8 @@ from lofi.picture._legibility import Legibility
 
 if TYPE_CHECKING:
     import numpy as np
-    import symusic
     from numpy.typing import NDArray
+    from symusic import Score
 
 __all__ = ["Legibility", "render_thumbnail", "render_video", "still"]
 
@@ -22,7 +22,7 @@ __all__ = ["Legibility", "render_thumbnail", "render_video", "still"]
 def render_video(
     path: Path,
     *,
-    score: symusic.Score,
+    score: Score,
     audio: NDArray[np.float32],
     rate: int,
     palette: str,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import symusic
 from numpy.typing import NDArray
 from scipy import fft
+from symusic import Score
 
 BANDS = 64
 _FFT_SIZE = 4096
@@ -42,13 +42,13 @@ class Features:
 
 
 def listen(
-    score: symusic.Score, audio: NDArray[np.float32], rate: int, pictures: int, rate_hz: float
+    score: Score, audio: NDArray[np.float32], rate: int, pictures: int, rate_hz: float
 ) -> Features:
     """Features for `pictures` pictures drawn at `rate_hz`; `audio` is `(channels, samples)`."""
     times_s = np.arange(pictures) / rate_hz
     seconds = score.to("Second")
     kicks = sorted(
-        (note.time, note.velocity / 127.0)
+        (float(note.time), note.velocity / 127.0)
         for track in seconds.tracks
         if track.is_drum
         for note in track.notes

@@ -14,7 +14,7 @@ import skia
 from numpy.typing import NDArray
 
 from lofi.picture._colour import BLACK, WHITE, Colours, Rgb, luminance, mix, parse_hex, ramp
-from lofi.picture._features import BANDS, SPARK_LIFE_S, Features
+from lofi.picture._features import SPARK_LIFE_S, Features
 from lofi.picture._layout import (
     DISC,
     LAMP_HEAD,
@@ -26,10 +26,11 @@ from lofi.picture._layout import (
     Box,
     rng_for,
 )
-from lofi.picture._paint import across, box, down, fill, glow, line
+from lofi.picture._paint import box, down, fill, glow, line
 from lofi.picture._room import books_top_y, cat_colour
-from lofi.picture._stage import Draw, Light, Planes, Stage
+from lofi.picture._stage import Draw, Light, Planes, Stage, Tint
 from lofi.picture._text import fit_line
+from lofi.picture._visualizer import DISPLAYS, Display
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,8 @@ class Show:
             LampPulse(stage).show,
             Steam(stage).show,
         ]
-        visualizer = _VISUALIZERS.get(template)
-        if visualizer is not None:
-            self._movers.append(Visualizer(stage, visualizer).show)
+        if template in DISPLAYS:
+            self._movers.append(Visualizer(stage, template).show)
         self._movers.append(Sparks(stage).show)
 
     def draw(self, moment: Moment) -> None:
@@ -157,7 +157,8 @@ class Rain:
         share = x - column
         top_px, left_px, bottom_px, right_px = self._stage.pixel_box(WINDOW)
         inside = (y >= top_px) & (y < bottom_px) & (column >= left_px) & (column + 1 < right_px)
-        y, column, share, light = (a[inside] for a in (y, column, share, self._light))
+        y, column = y[inside], column[inside]
+        share, light = share[inside], self._light[inside]
         luma = self._stage.frame.y
         for side, part in ((column, 1.0 - share), (column + 1, share)):
             value = luma[y, side] + light * part * self._glass[y, side]
@@ -262,7 +263,7 @@ class Beacons:
 class FairyLights:
     """A string of bulbs: each twinkles at its own pace, every other one jumps with the kick."""
 
-    _RADIUS = 46.0
+    _RADIUS = 42.0
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -390,93 +391,25 @@ class Sparks:
             self._stage.shine(light, -round(up * scale / 2) * 2, round(right * scale / 2) * 2)
 
 
-Visual = Callable[[skia.Canvas, Colours, Moment], None]
-
-
 class Visualizer:
-    """One of the templates, drawn afresh for every picture in the strip below the desk."""
+    """The spectrum display of a template, in the strip below the desk."""
 
-    def __init__(self, stage: Stage, visual: Visual) -> None:
+    def __init__(self, stage: Stage, template: str) -> None:
         self._stage = stage
-        self._visual = visual
+        top, left, bottom, right = stage.pixel_box(VISUALIZER)
+        self._display: Display = DISPLAYS[template](right - left, bottom - top, stage.scene.scale)
+        colours = stage.scene.colours
+        gradient = ramp((colours.cool, colours.accent, colours.warm), right - left)
+        self._tint = Tint(stage, VISUALIZER, np.array(gradient))
 
     def show(self, moment: Moment) -> None:
-        def draw(canvas: skia.Canvas) -> None:
-            self._visual(canvas, self._stage.scene.colours, moment)
-
-        self._stage.put(VISUALIZER, self._stage.overlay(VISUALIZER, draw))
-
-
-_STRIP_INSET = 24.0
-_STRIP_X0, _STRIP_X1 = VISUALIZER.x0 + _STRIP_INSET, VISUALIZER.x1 - _STRIP_INSET
-_STRIP_Y = 1020.0
-_STRIP_REACH = 42.0
-
-
-def _strip_shader(colours: Colours) -> skia.Shader:
-    return across(_STRIP_X0, _STRIP_X1, *ramp((colours.cool, colours.accent, colours.warm), 8))
-
-
-def draw_bars(canvas: skia.Canvas, colours: Colours, moment: Moment) -> None:
-    """A bar per band, bass at the left, with a soft glow."""
-    step = (_STRIP_X1 - _STRIP_X0) / BANDS
-    half = step * 0.23
-    bars = skia.Path()
-    for band, level in enumerate(moment.bands):
-        x = _STRIP_X0 + (band + 0.5) * step
-        reach = 3.0 + float(level) * _STRIP_REACH
-        bars.addRoundRect(box(x - half, _STRIP_Y - reach, x + half, _STRIP_Y + reach), half, half)
-    shader = _strip_shader(colours)
-    soft = fill(alpha=0.40, shader=shader, blur=8, blend=skia.BlendMode.kPlus)
-    canvas.drawPath(bars, soft)
-    canvas.drawPath(bars, fill(alpha=0.95, shader=shader))
-
-
-_WAVE_POINTS = 72
-
-
-def draw_wave(canvas: skia.Canvas, colours: Colours, moment: Moment) -> None:
-    """A ribbon as wide as the spectrum is loud: bass in the middle, treble at both ends."""
-    u = np.linspace(-1.0, 1.0, _WAVE_POINTS)
-    smooth = np.convolve(np.pad(moment.bands, 4, mode="edge"), np.hanning(9) / 4.0, "valid")
-    level = np.interp(np.abs(u) * 44, np.arange(BANDS), smooth)
-    taper = np.cos(u * math.pi / 2) ** 0.6
-    x = _STRIP_X0 + (u + 1) / 2 * (_STRIP_X1 - _STRIP_X0)
-    shader = _strip_shader(colours)
-    for layer, (size, alpha) in enumerate(((1.0, 0.22), (0.68, 0.38), (0.36, 0.9))):
-        drift = moment.time_s * (0.55 + 0.2 * layer) + layer * 1.9
-        middle = _STRIP_Y + taper * (9 - 2 * layer) * np.sin(u * (5.2 - layer) - drift)
-        reach = 1.2 + taper * (1.5 + 40.0 * level * size)
-        ribbon = _ribbon(x, np.maximum(middle - reach, VISUALIZER.y0 + 2), middle + reach)
-        if layer == 2:
-            soft = fill(alpha=0.35, shader=shader, blur=8, blend=skia.BlendMode.kPlus)
-            canvas.drawPath(ribbon, soft)
-        canvas.drawPath(ribbon, fill(alpha=alpha, shader=shader))
-
-
-def _ribbon(
-    x: NDArray[np.float64], top: NDArray[np.float64], bottom: NDArray[np.float64]
-) -> skia.Path:
-    """A closed outline through both edges, smoothed by quadratic curves through midpoints."""
-    xs = np.concatenate([x, x[::-1]])
-    ys = np.concatenate([top, bottom[::-1]])
-    next_x, next_y = np.roll(xs, -1), np.roll(ys, -1)
-    path = skia.Path()
-    path.moveTo(float(xs[-1] + xs[0]) / 2, float(ys[-1] + ys[0]) / 2)
-    for px, py, nx, ny in zip(xs, ys, next_x, next_y, strict=True):
-        path.quadTo(float(px), float(py), float(px + nx) / 2, float(py + ny) / 2)
-    path.close()
-    return path
-
-
-_VISUALIZERS: dict[str, Visual] = {"bars": draw_bars, "wave": draw_wave}
-"""By template; a template that is not here shows the room alone."""
+        self._tint.put(self._display.mask(moment.bands, moment.time_s))
 
 
 def title_drawing(colours: Colours, template: str, title: str, subtitle: str) -> Draw:
     """The lettering of the frame: title at the left, subtitle at the right of the strip."""
-    room = VISUALIZER.x0 + _STRIP_INSET - MARGIN_X - 24
-    title_room, subtitle_room = (room, room) if template in _VISUALIZERS else (1080.0, 560.0)
+    room = VISUALIZER.x0 - MARGIN_X
+    title_room, subtitle_room = (room, room) if template in DISPLAYS else (1080.0, 560.0)
     left = fit_line(title, "Quicksand-Medium.ttf", 28, 19, title_room)
     right = fit_line(subtitle, "Quicksand-Medium.ttf", 26, 18, subtitle_room)
 

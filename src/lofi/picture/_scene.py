@@ -159,14 +159,19 @@ def _bloom(rgb: Pixels, scale: float) -> NDArray[np.float32]:
     for strength, sigma in ((0.5, 7.0), (0.6, 26.0)):
         spread = sigma * scale
         halo += strength * ndimage.gaussian_filter(bright, (spread, spread, 0.0), truncate=3.0)
-    wide = ndimage.zoom(halo, (4, 4, 1), order=1, mode="nearest", grid_mode=True)
+    wide = np.asarray(
+        ndimage.zoom(halo, (4, 4, 1), order=1, mode="nearest", grid_mode=True), np.float32
+    )
     return np.clip(wide[:height, :width], 0.0, 1.0)
 
 
 def _grain(seed: int, width: int, height: int) -> NDArray[np.float32]:
     """Paper grain of unit strength: fine noise with a little coarser noise under it."""
     noise = rng_for(seed, "paper grain").standard_normal((height, width), dtype=np.float32)
-    return noise * 0.6 + ndimage.gaussian_filter(noise, 1.1, truncate=3.0) * 1.6
+    coarse = np.asarray(ndimage.gaussian_filter(noise, 1.1, truncate=3.0), np.float32)
+    noise *= 0.6
+    noise += coarse * np.float32(1.6)
+    return noise
 
 
 __all__ = ["HEIGHT", "WIDTH", "Finish", "Pixels", "Scene", "build_scene", "pixels"]

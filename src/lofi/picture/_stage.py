@@ -21,7 +21,7 @@ _KG = 1.0 - _KR - _KB
 _LUMA = np.array([_KR, _KG, _KB], np.float32) * (219 / 255)
 _CB = np.array([-_KR, -_KG, 1.0 - _KB], np.float32) / (2 * (1 - _KB)) * (224 / 255)
 _CR = np.array([1.0 - _KR, -_KG, -_KB], np.float32) / (2 * (1 - _KR)) * (224 / 255)
-_CHROMA = np.stack([_CB, _CR], axis=1)
+_CHROMA = np.stack([_CB, _CR], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class Planes:
 
 def _weigh(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Luma `(h, w)` above black and chroma `(h/2, w/2, 2)` about 0 of RGB 0..255."""
-    luma = rgb @ _LUMA
+    luma: NDArray[np.float32] = np.matmul(rgb, _LUMA, dtype=np.float32)
     halved = rgb[0::2, 0::2] + rgb[0::2, 1::2] + rgb[1::2, 0::2] + rgb[1::2, 1::2]
-    return luma, halved @ (_CHROMA * np.float32(0.25))
+    chroma: NDArray[np.float32] = np.matmul(halved, _CHROMA * 0.25, dtype=np.float32)
+    return luma, chroma
 
 
 def to_planes(rgb: Pixels) -> Planes:
@@ -77,28 +78,35 @@ def _doubled(chroma: Pixels) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Light:
-    """Light to add to a frame: amounts of luma, and of chroma by sign. Even corner and size.
+    """Light to add to a frame from an even corner.
 
-    Kept as uint8 with the sign apart, so that adding saturates in two passes over bytes.
+    Kept as bytes with the sign apart, so that adding saturates in two passes over bytes. Chroma
+    is at half size; a pass in which nothing changes is left out.
     """
 
     top: int
     left: int
-    y: Pixels
-    u_up: Pixels
-    u_down: Pixels
-    v_up: Pixels
-    v_down: Pixels
+    height: int
+    width: int
+    brighter: Pixels
+    u_passes: tuple[tuple[bool, Pixels], ...]
+    """Whether to add (or else subtract), and how much."""
+    v_passes: tuple[tuple[bool, Pixels], ...]
 
 
-def _add(plane: Pixels, up: Pixels) -> None:
-    np.minimum(plane, 255 - up, out=plane)
-    np.add(plane, up, out=plane)
+def _signed_passes(chroma: NDArray[np.float32]) -> tuple[tuple[bool, Pixels], ...]:
+    up = np.clip(chroma + 0.5, 0, 255).astype(np.uint8)
+    down = np.clip(0.5 - chroma, 0, 255).astype(np.uint8)
+    return tuple((add, amount) for add, amount in ((True, up), (False, down)) if amount.any())
 
 
-def _subtract(plane: Pixels, down: Pixels) -> None:
-    np.maximum(plane, down, out=plane)
-    np.subtract(plane, down, out=plane)
+def _apply(plane: Pixels, add: bool, amount: Pixels) -> None:
+    if add:
+        np.minimum(plane, 255 - amount, out=plane)
+        np.add(plane, amount, out=plane)
+    else:
+        np.maximum(plane, amount, out=plane)
+        np.subtract(plane, amount, out=plane)
 
 
 class Stage:
@@ -112,12 +120,7 @@ class Stage:
         self.width, self.height = scene.size
         self._base = self._with_text(draw_text)
         self._finish = Finish(scene)
-        finished = self._finish.apply(pixels(self._base)[..., :3])
-        self.plate = to_planes(finished)
-        opaque = np.full((self.height, self.width, 1), 255, np.uint8)
-        self._finished = skia.Image.fromarray(
-            np.concatenate([finished, opaque], axis=2), colorType=skia.kRGBA_8888_ColorType
-        )
+        self.plate = to_planes(self._finish.apply(pixels(self._base)[..., :3]))
         self.front_alpha = pixels(scene.front)[..., 3]
         self.frame = self.plate.copy()
         self._dirty: list[tuple[int, int, int, int]] = []
@@ -148,7 +151,7 @@ class Stage:
         return top, left, bottom, right
 
     def _draw(self, area: Box, draw: Draw, ground: skia.Image | None) -> Pixels:
-        """RGB of `area` with `draw` on that ground, or on black."""
+        """RGB of `area` with `draw` on the ground, or on black if there is none."""
         top, left, bottom, right = self.pixel_box(area)
         surface = skia.Surface(right - left, bottom - top)
         canvas = surface.getCanvas()
@@ -166,10 +169,6 @@ class Stage:
         top, left, _, _ = self.pixel_box(area)
         return to_planes(self._finish.apply(self._draw(area, draw, self._base), top, left))
 
-    def overlay(self, area: Box, draw: Draw) -> Planes:
-        """The finished plate within `area` with something drawn over it: quick, without grain."""
-        return to_planes(self._draw(area, draw, self._finished))
-
     def light(self, area: Box, draw: Draw, *, outside: bool = False) -> Light:
         """What `draw` puts on black, as light to add; `outside` keeps it behind the room."""
         top, left, bottom, right = self.pixel_box(area)
@@ -177,18 +176,16 @@ class Stage:
         rgb = self._finish.dim(rgb, top, left)
         if outside:
             hidden = self.front_alpha[top:bottom, left:right, None].astype(np.float32) / 255.0
-            rgb = rgb * (1.0 - hidden)
+            rgb *= 1.0 - hidden
         luma, chroma = _weigh(rgb)
-        up = np.clip(chroma + 0.5, 0, 255).astype(np.uint8)
-        down = np.clip(0.5 - chroma, 0, 255).astype(np.uint8)
         return Light(
             top,
             left,
+            bottom - top,
+            right - left,
             (luma + 0.5).astype(np.uint8),
-            up[..., 0].copy(),
-            down[..., 0].copy(),
-            up[..., 1].copy(),
-            down[..., 1].copy(),
+            _signed_passes(chroma[..., 0]),
+            _signed_passes(chroma[..., 1]),
         )
 
     def clear(self) -> None:
@@ -216,18 +213,56 @@ class Stage:
     def shine(self, light: Light, down_px: int = 0, right_px: int = 0) -> None:
         """Add light to the frame, moved by an even number of pixels; clipped to the frame."""
         top, left = light.top + down_px, light.left + right_px
-        height, width = light.y.shape
         y0, x0 = max(0, -top), max(0, -left)
-        y1, x1 = min(height, self.height - top), min(width, self.width - left)
+        y1, x1 = min(light.height, self.height - top), min(light.width, self.width - left)
         if y0 >= y1 or x0 >= x1:
             return
         part = np.s_[y0:y1, x0:x1]
         half = np.s_[y0 // 2 : y1 // 2, x0 // 2 : x1 // 2]
         top, left, bottom, right = top + y0, left + x0, top + y1, left + x1
         there = np.s_[top // 2 : bottom // 2, left // 2 : right // 2]
-        _add(self.frame.y[top:bottom, left:right], light.y[part])
-        _add(self.frame.u[there], light.u_up[half])
-        _subtract(self.frame.u[there], light.u_down[half])
-        _add(self.frame.v[there], light.v_up[half])
-        _subtract(self.frame.v[there], light.v_down[half])
+        _apply(self.frame.y[top:bottom, left:right], True, light.brighter[part])
+        for add, amount in light.u_passes:
+            _apply(self.frame.u[there], add, amount[half])
+        for add, amount in light.v_passes:
+            _apply(self.frame.v[there], add, amount[half])
         self._dirty.append((top, left, bottom, right))
+
+
+class Tint:
+    """A strip of the plate that is covered, by a mask, with a colour per column."""
+
+    def __init__(self, stage: Stage, area: Box, colours: NDArray[np.float64]) -> None:
+        """`colours` is `(width, 3)`, sRGB 0..1."""
+        self._stage = stage
+        self._area = area
+        top, left, bottom, right = stage.pixel_box(area)
+        row = np.round(colours * 255.0).astype(np.uint8)[None].repeat(2, axis=0)
+        tint = to_planes(row)
+        half = np.s_[top // 2 : bottom // 2, left // 2 : right // 2]
+        self._y = _Blend(stage.plate.y[top:bottom, left:right], tint.y[:1])
+        self._u = _Blend(stage.plate.u[half], tint.u)
+        self._v = _Blend(stage.plate.v[half], tint.v)
+
+    def put(self, mask: Pixels) -> None:
+        """Lay the tinted mask (0..127) into the frame."""
+        full = mask.astype(np.int16)
+        halved = full[0::2, 0::2] + full[0::2, 1::2] + full[1::2, 0::2] + full[1::2, 1::2]
+        halved = (halved + 2) >> 2
+        planes = Planes(self._y.at(full), self._u.at(halved), self._v.at(halved))
+        self._stage.put(self._area, planes)
+
+
+class _Blend:
+    """From one plane of the plate toward a tint, by a mask of seven bits."""
+
+    def __init__(self, ground: Pixels, tint: Pixels) -> None:
+        self._ground = ground.astype(np.int16)
+        self._way = tint.astype(np.int16) - self._ground
+
+    def at(self, mask: NDArray[np.int16]) -> Pixels:
+        step = self._way * mask
+        step += 64
+        step >>= 7
+        step += self._ground
+        return step.astype(np.uint8)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,8 @@ _PILL_BOTTOM = 662.0
 _PILL_HEIGHT = 66.0
 _BADGE = Box(_WIDTH - 230, _HEIGHT - 100, _WIDTH, _HEIGHT)
 """Where YouTube lays the duration, with room to spare."""
-_SCRIMS = (0.80, 0.87, 0.93, 0.97)
+_SCRIMS = (0.80, 0.87, 0.93, 0.97, 1.0)
+"""How dark the ground of the title gets, tried in turn; the last is a plain dark ground."""
 _QUALITIES = (92, 85, 75, 60)
 
 
@@ -67,14 +70,8 @@ def render_thumbnail(
     colours = Colours.named(palette)
     view = _room(palette, seed)
     lettering = _set(title, subtitle)
-    for strength in _SCRIMS:
-        ground = _with_scrim(view, colours, lettering, strength)
-        picture = _lettered(ground, colours, lettering, strength)
-        data = _jpeg(picture)
-        legibility = _measure(pixels(ground)[..., :3], picture, data, colours, lettering, strength)
-        if legibility.ok:
-            break
-    else:
+    data, legibility = _most_gentle(view, colours, lettering)
+    if not legibility.ok:
         raise LofiError(
             f"the thumbnail for {title!r} cannot be made legible ({legibility}): "
             "use fewer or other words."
@@ -88,8 +85,27 @@ def render_thumbnail(
     return legibility
 
 
+def _most_gentle(
+    view: skia.Image, colours: Colours, lettering: _Lettering
+) -> tuple[bytes, Legibility]:
+    """The picture with the lightest scrim that reads, or else with the darkest."""
+    data, legibility = b"", Legibility(0.0, 0.0, 0.0, False, 0)
+    for strength in _SCRIMS:
+        ground = _with_scrim(view, colours, lettering, strength)
+        picture = _lettered(ground, colours, lettering, strength)
+        data = _jpeg(picture)
+        legibility = _measure(pixels(ground)[..., :3], picture, data, colours, lettering, strength)
+        if legibility.ok:
+            break
+    return data, legibility
+
+
+@lru_cache(maxsize=2)
 def _room(palette: str, seed: int) -> skia.Image:
-    """The view of the room at the thumbnail's own resolution, lights on."""
+    """The view of the room at the thumbnail's own resolution, lights on.
+
+    Kept, because a person tries several titles on one room.
+    """
     scale = _WIDTH / _VIEW.width
     width = round(WIDTH * scale / 2) * 2
     height = round(width * 9 / 16 / 2) * 2
@@ -109,7 +125,7 @@ def _image(rgb: Pixels) -> skia.Image:
 def _set(title: str, subtitle: str) -> _Lettering:
     """Break the title into lines as large as they go; words that do not fit are left out."""
     subtitle = clean(subtitle)
-    words = clean(title).split() or subtitle.split() or ["lofi"]
+    words = _letters(title).split() or _letters(subtitle).split() or ["lofi"]
     lines = _best_lines(words)
     if not sum(line.width for line in lines):
         lines = _best_lines(["lofi"])
@@ -123,16 +139,22 @@ def _set(title: str, subtitle: str) -> _Lettering:
     return _Lettering(lines, baselines, float(cap_height), pill)
 
 
+def _letters(text: str) -> str:
+    """The text without emoji and other pictures, whose colours cannot be vouched for."""
+    return "".join(char for char in clean(text) if unicodedata.category(char) != "So")
+
+
 def _best_lines(words: list[str]) -> tuple[Line, ...]:
     """As many of the words as fit, in the break that lets them be largest."""
     for count in range(min(len(words), 6), 0, -1):
-        best_size, best_break = 0.0, [""]
+        best_size, best_width, best_break = 0.0, 0.0, [""]
         for rows in _breaks(words[:count], _MOST_LINES):
             widest = max(set_line(row, _TITLE_FONT, 100.0).width for row in rows)
             limit = _LARGEST if len(rows) < _MOST_LINES else 0.86 * _LARGEST
             size = min(limit, 100.0 * _TITLE_WIDTH / max(widest, 1.0))
-            if size > best_size:
-                best_size, best_break = size, rows
+            # Of two breaks of one size the narrower one leaves more room to the picture.
+            if (size, -widest) > (best_size, -best_width):
+                best_size, best_width, best_break = size, widest, rows
         if best_size >= _SMALLEST:
             return tuple(set_line(row, _TITLE_FONT, best_size) for row in best_break)
     return (fit_line(words[0], _TITLE_FONT, _SMALLEST, _SMALLEST, _TITLE_WIDTH),)
@@ -160,15 +182,19 @@ def _with_scrim(
     everything = box(0, 0, _WIDTH, _HEIGHT)
     reach = max(area.x1 for area in lettering.title_boxes)
     title_top = lettering.title_boxes[0].y0
+    end = max(860.0, reach + 200)
+    # A gentle scrim lets the room through early; the darkest one holds until the title ends.
+    darkness = (strength - _SCRIMS[0]) / (1.0 - _SCRIMS[0])
+    hold = 0.6 + darkness * max(0.0, (reach + 30) / end - 0.6)
     side = across(
         0,
-        max(860.0, reach + 200),
+        end,
         (dark, strength),
-        (dark, strength * (0.78 + 0.22 * (strength - 0.8) / 0.17)),
+        (dark, strength * (0.78 + 0.22 * darkness)),
         (dark, 0.0),
-        places=[0.0, 0.6, 1.0],
+        places=[0.0, hold, 1.0],
     )
-    fade = down(title_top - 250, title_top + 20, (BLACK, 0.28), (BLACK, 1.0))
+    fade = down(title_top - 250, title_top - 4, (BLACK, 0.28), (BLACK, 1.0))
     canvas.saveLayer(everything, None)
     canvas.drawRect(everything, fill(shader=side))
     canvas.drawRect(everything, fill(shader=fade, blend=skia.BlendMode.kDstIn))
@@ -207,6 +233,7 @@ def _lettered(
 
 def _jpeg(picture: skia.Image) -> bytes:
     """The picture as JPEG, at the best quality that stays within the size YouTube takes."""
+    data = b""
     for quality in _QUALITIES:
         data = bytes(picture.encodeToData(skia.EncodedImageFormat.kJPEG, quality))
         if len(data) <= MAX_BYTES:
