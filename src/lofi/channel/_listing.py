@@ -23,22 +23,177 @@ CHAPTER_MIN_S = 10.0
 
 # Words that name a track: one of the palette's light, one of the mood's things.
 _LIGHT: dict[str, tuple[str, ...]] = {
-    "midnight": ("Midnight", "Moonlit", "Indigo", "Starlit", "After Dark"),
-    "dusk": ("Amber", "Golden", "Rose", "Evening", "Sundown"),
-    "teal": ("Teal", "Harbour", "Rainy", "Tidal", "Sea Glass"),
-    "sakura": ("Sakura", "Petal", "Spring", "Blossom", "Lilac"),
-    "autumn": ("Autumn", "Ember", "Maple", "October", "Copper"),
-    "forest": ("Moss", "Forest", "Fern", "Cedar", "Green"),
-    "neon": ("Neon", "City", "Violet", "Electric", "Arcade"),
-    "mono": ("Quiet", "Paper", "Silver", "Grey", "Still"),
+    "midnight": (
+        "Midnight",
+        "Moonlit",
+        "Indigo",
+        "Starlit",
+        "After Dark",
+        "Blue Hour",
+        "Velvet",
+        "Nightfall",
+        "Comet",
+        "Ink",
+    ),
+    "dusk": (
+        "Amber",
+        "Golden",
+        "Rose",
+        "Evening",
+        "Sundown",
+        "Apricot",
+        "Last Light",
+        "Peach",
+        "Coral",
+        "Honey",
+    ),
+    "teal": (
+        "Teal",
+        "Harbour",
+        "Rainy",
+        "Tidal",
+        "Sea Glass",
+        "Drizzle",
+        "Lagoon",
+        "Misty",
+        "Jade",
+        "Ferry",
+    ),
+    "sakura": (
+        "Sakura",
+        "Petal",
+        "Spring",
+        "Blossom",
+        "Lilac",
+        "Pastel",
+        "April",
+        "Cherry",
+        "Blush",
+        "Garden",
+    ),
+    "autumn": (
+        "Autumn",
+        "Ember",
+        "Maple",
+        "October",
+        "Copper",
+        "Cinnamon",
+        "Harvest",
+        "Rust",
+        "Chestnut",
+        "Smoke",
+    ),
+    "forest": (
+        "Moss",
+        "Forest",
+        "Fern",
+        "Cedar",
+        "Green",
+        "Clover",
+        "Pine",
+        "Woodland",
+        "Dew",
+        "Willow",
+    ),
+    "neon": (
+        "Neon",
+        "City",
+        "Violet",
+        "Electric",
+        "Arcade",
+        "Chrome",
+        "Magenta",
+        "Subway",
+        "Signal",
+        "Ultra",
+    ),
+    "mono": (
+        "Quiet",
+        "Paper",
+        "Silver",
+        "Grey",
+        "Still",
+        "Chalk",
+        "Pebble",
+        "Winter",
+        "Plain",
+        "Fog",
+    ),
 }
 _THINGS: dict[str, tuple[str, ...]] = {
-    "chill": ("Roads", "Window", "Rooms", "Tape", "Corner", "Sidewalks", "Records", "Afternoon"),
-    "melancholic": ("Letters", "Rain", "Echoes", "Distance", "Memory", "Platforms", "Farewell"),
-    "upbeat": ("Drift", "Avenue", "Parade", "Bicycle", "Market", "Skyline", "Morning", "Steps"),
-    "dreamy": ("Clouds", "Lanterns", "Float", "Reverie", "Balloons", "Haze", "Orbit"),
-    "focus": ("Pages", "Desk", "Study", "Margins", "Notebook", "Library", "Pencil", "Hours"),
-    "sleep": ("Lullaby", "Pillow", "Hush", "Slumber", "Blanket", "Tides", "Night Sky"),
+    "chill": (
+        "Roads",
+        "Window",
+        "Rooms",
+        "Tape",
+        "Corner",
+        "Sidewalks",
+        "Records",
+        "Afternoon",
+        "Porch",
+        "Coffee",
+        "Stairs",
+    ),
+    "melancholic": (
+        "Letters",
+        "Rain",
+        "Echoes",
+        "Distance",
+        "Memory",
+        "Platforms",
+        "Farewell",
+        "Shadows",
+        "Photograph",
+        "Leaving",
+    ),
+    "upbeat": (
+        "Drift",
+        "Avenue",
+        "Parade",
+        "Bicycle",
+        "Market",
+        "Skyline",
+        "Morning",
+        "Steps",
+        "Sneakers",
+        "Holiday",
+    ),
+    "dreamy": (
+        "Clouds",
+        "Lanterns",
+        "Float",
+        "Reverie",
+        "Balloons",
+        "Haze",
+        "Orbit",
+        "Mirage",
+        "Feathers",
+        "Carousel",
+    ),
+    "focus": (
+        "Pages",
+        "Desk",
+        "Study",
+        "Margins",
+        "Notebook",
+        "Library",
+        "Pencil",
+        "Hours",
+        "Blueprint",
+        "Chapters",
+    ),
+    "sleep": (
+        "Lullaby",
+        "Pillow",
+        "Hush",
+        "Slumber",
+        "Blanket",
+        "Tides",
+        "Night Sky",
+        "Drowsy",
+        "Cradle",
+        "Snowfall",
+    ),
 }
 _USES: dict[str, tuple[str, ...]] = {
     "chill": ("to relax to", "for slow evenings", "to unwind", "for a long drive"),
@@ -204,6 +359,14 @@ def _fitting(tags: list[str]) -> tuple[str, ...]:
     return tuple(kept)
 
 
+def _text(snippet: dict[str, Any], name: str) -> str:
+    return str(snippet.get(name) or "")
+
+
+def _tags(snippet: dict[str, Any]) -> list[str]:
+    return [str(t) for t in snippet.get("tags") or []]
+
+
 def _brackets(text: str) -> bool:
     return "<" in text or ">" in text
 
@@ -211,22 +374,22 @@ def _brackets(text: str) -> bool:
 # Every limit: what it says when it is broken, and whether it is.
 _Rule = tuple[str, Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], bool]]
 _RULES: tuple[_Rule, ...] = (
-    ("the title is empty", lambda s, _t, _q: not s.get("title", "").strip()),
+    ("the title is empty", lambda s, _t, _q: not _text(s, "title").strip()),
     (
         f"the title is longer than {TITLE_MAX_CHARACTERS} characters",
-        lambda s, _t, _q: len(s.get("title", "")) > TITLE_MAX_CHARACTERS,
+        lambda s, _t, _q: len(_text(s, "title")) > TITLE_MAX_CHARACTERS,
     ),
-    ("the title holds < or >", lambda s, _t, _q: _brackets(s.get("title", ""))),
+    ("the title holds < or >", lambda s, _t, _q: _brackets(_text(s, "title"))),
     (
         f"the description is longer than {DESCRIPTION_MAX_BYTES} bytes",
-        lambda s, _t, _q: len(s.get("description", "").encode()) > DESCRIPTION_MAX_BYTES,
+        lambda s, _t, _q: len(_text(s, "description").encode()) > DESCRIPTION_MAX_BYTES,
     ),
-    ("the description holds < or >", lambda s, _t, _q: _brackets(s.get("description", ""))),
+    ("the description holds < or >", lambda s, _t, _q: _brackets(_text(s, "description"))),
     (
         f"the tags count more than {TAGS_MAX_CHARACTERS} characters",
-        lambda s, _t, _q: tags_length(s.get("tags", [])) > TAGS_MAX_CHARACTERS,
+        lambda s, _t, _q: tags_length(_tags(s)) > TAGS_MAX_CHARACTERS,
     ),
-    ("a tag holds < or >", lambda s, _t, _q: any(_brackets(t) for t in s.get("tags", []))),
+    ("a tag holds < or >", lambda s, _t, _q: any(_brackets(t) for t in _tags(s))),
     ("categoryId is missing", lambda s, _t, _q: not s.get("categoryId")),
     (
         "privacyStatus must be said: private, unlisted or public",
@@ -253,9 +416,9 @@ _RULES: tuple[_Rule, ...] = (
 
 def check_listing(listing: dict[str, Any]) -> list[str]:
     """Every limit that a listing (as `Listing.to_dict`) breaks, in plain words."""
-    snippet, status, query = (listing.get(k, {}) for k in ("snippet", "status", "query"))
+    snippet, status, query = (listing.get(k) or {} for k in ("snippet", "status", "query"))
     broken = [words for words, is_broken in _RULES if is_broken(snippet, status, query)]
-    return broken + _check_chapters(snippet.get("description", ""))
+    return broken + _check_chapters(_text(snippet, "description"))
 
 
 def _check_chapters(description: str) -> list[str]:
