@@ -180,7 +180,7 @@ def add_reverb(x: Audio, send: Audio, response: Audio, mix: float) -> Audio:
 def widen(x: Audio, width: float, *, mono_below_hz: float = 120.0) -> Audio:
     """Scale the difference of the channels by `width`, in place, and leave none in the bass."""
     middle = (x[0] + x[1]) * np.float32(0.5)
-    side = highpass((x[0] - x[1]) * np.float32(0.5 * width), mono_below_hz)
+    side = highpass((x[0] - x[1]) * np.float32(0.5 * width), mono_below_hz, 4)
     x[0] = middle + side
     x[1] = middle - side
     return x

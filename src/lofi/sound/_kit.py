@@ -1,9 +1,10 @@
 """The built-in band: six instruments made of sines, noise and filters, played to the sample.
 
-A sound is a function `(pitch, velocity 0-1, samples) -> mono float32`. It is made once for every
-(pitch, velocity layer) that a part plays, only as long as its longest note, laid down at each of
-its onsets and let go, so no more than one lives at a time. Causal filters and sequential noise make
-a shorter sound the exact beginning of a longer one.
+A sound is a function `(pitch, velocity 0-1, samples) -> mono float32`; velocity is its colour, the
+player sets how loud it is. It is made once for every (pitch, velocity layer) that a part plays,
+only as long as its longest note, laid down at each of its onsets and let go, so no more than one
+lives at a time. Causal filters and sequential noise make a shorter sound the exact beginning of a
+longer one.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def electric_piano(pitch: int, velocity: float, n: int) -> Audio:
     x = np.tanh(np.float32(1.2) * (x + offset)) - np.tanh(np.float32(1.2) * offset)
     _add_burst(x, 0.02 * velocity, 300, 1800, 0.012, "hammer", pitch)
     x *= _attack(t, 0.0025)
-    return lowpass(x, min(6500.0, 1400 + 5200 * velocity)) * np.float32(0.35 + 0.65 * velocity)
+    return lowpass(x, min(6500.0, 1400 + 5200 * velocity))
 
 
 def upright_bass(pitch: int, velocity: float, n: int) -> Audio:
@@ -110,7 +111,7 @@ def upright_bass(pitch: int, velocity: float, n: int) -> Audio:
         x += np.float32(level) * _sine(partial_hz, n) * _decay(t, 1 / (1.3 + 0.55 * h**1.15))
     _add_burst(x, 0.10 * velocity, 60, 700, 0.018, "finger", pitch)
     x = np.tanh(np.float32(1.3) * x) * _attack(t, 0.006)
-    return lowpass(x, 700 + 1800 * velocity) * np.float32(0.4 + 0.6 * velocity)
+    return lowpass(x, 700 + 1800 * velocity)
 
 
 def nylon_guitar(pitch: int, velocity: float, n: int) -> Audio:
@@ -144,7 +145,7 @@ def nylon_guitar(pitch: int, velocity: float, n: int) -> Audio:
     x = x[lead_in : lead_in + n]
     peak = np.abs(x[: 4 * whole]).max() + np.float32(1e-9)
     x = x + np.float32(0.5) * bandpass(x, 90, 130) + np.float32(0.35) * bandpass(x, 190, 260)
-    return lowpass(x, 5200) * np.float32(0.9 * (0.35 + 0.65 * velocity)) / peak
+    return np.float32(0.9) * lowpass(x, 5200) / peak
 
 
 def vibraphone(pitch: int, velocity: float, n: int) -> Audio:
@@ -159,7 +160,7 @@ def vibraphone(pitch: int, velocity: float, n: int) -> Audio:
     x *= np.float32(0.89) + np.float32(0.11) * np.cos(_phase(4.6, n))
     _add_burst(x, 0.03 * velocity, 600, 3000, 0.008, "mallet", pitch)
     x *= _attack(t, 0.0015)
-    return lowpass(x, 3000 + 7000 * velocity) * np.float32(0.8 * (0.3 + 0.7 * velocity))
+    return np.float32(0.8) * lowpass(x, 3000 + 7000 * velocity)
 
 
 def warm_pad(pitch: int, velocity: float, n: int) -> Audio:
@@ -174,7 +175,7 @@ def warm_pad(pitch: int, velocity: float, n: int) -> Audio:
                 break
             x += np.float32(0.25 / h**1.6) * np.sin(h * phase)
     x *= _attack(_time_s(n), 0.9)
-    return lowpass(x, 900 + 1100 * velocity) * np.float32(0.6 * (0.4 + 0.6 * velocity))
+    return np.float32(0.6) * lowpass(x, 900 + 1100 * velocity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +264,7 @@ def _cymbal(velocity: float, take: int, decay_s: float, length_s: float, level: 
     x = np.float32(0.5) * highpass(metal, 6500)
     x += np.float32(0.42) * highpass(_noise(len(t), "cymbal", decay_s, take), 6000)
     x *= _decay(t, decay_s)
-    return np.float32(0.7 * level) * _dust(x, cutoff_hz=7500 + 2500 * velocity)
+    return np.float32(1.1 * level) * _dust(x, cutoff_hz=7500 + 2500 * velocity)
 
 
 def closed_hat(velocity: float, take: int) -> Audio:
@@ -343,14 +344,18 @@ _CHOKE_S = 0.012
 # Playing -------------------------------------------------------------------------------------
 
 
-def _layer(velocity: int) -> tuple[int, np.float32]:
-    """The velocity layer (0 to 5) of a MIDI velocity, and the gain that makes up the rest."""
-    layer = min(VELOCITY_LAYERS - 1, velocity * VELOCITY_LAYERS // 128)
-    return layer, np.float32(((velocity / 127) / _layer_velocity(layer)) ** 0.8)
+def _layer(velocity: int) -> int:
+    """The colour (0 to 5) in which a MIDI velocity sounds."""
+    return min(VELOCITY_LAYERS - 1, velocity * VELOCITY_LAYERS // 128)
 
 
 def _layer_velocity(layer: int) -> float:
     return (layer + 0.5) / VELOCITY_LAYERS
+
+
+def _loudness(velocity: int) -> np.float32:
+    """The gain of a MIDI velocity: half of it is 7 dB softer, so that ghost notes stay ghosts."""
+    return np.float32((velocity / 127) ** 1.2)
 
 
 def _onset(note: Note) -> int:
@@ -360,9 +365,9 @@ def _onset(note: Note) -> int:
 def _play_pitched(instrument: Instrument, notes: Iterable[Note], out: Audio) -> None:
     by_sound: dict[tuple[int, int], list[tuple[int, int, np.float32]]] = defaultdict(list)
     for note in notes:
-        layer, gain = _layer(note.velocity)
         held = round(note.duration_s * SAMPLE_RATE)
-        by_sound[note.pitch, layer].append((_onset(note), held, gain))
+        placed_note = (_onset(note), held, _loudness(note.velocity))
+        by_sound[note.pitch, _layer(note.velocity)].append(placed_note)
     release = _samples(instrument.release_s)
     fall = np.linspace(1, 0, release, dtype=np.float32) ** 2
     for (pitch, layer), placed in sorted(by_sound.items()):
@@ -383,14 +388,13 @@ def _play_drums(notes: list[Note], out: Audio) -> None:
     by_sound: dict[tuple[int, int, int], list[tuple[int, np.float32]]] = defaultdict(list)
     strokes: dict[int, int] = defaultdict(int)
     for note in notes:
-        layer, gain = _layer(note.velocity)
         take = strokes[note.pitch] % _DRUM_TAKES
         strokes[note.pitch] += 1
-        by_sound[note.pitch, layer, take].append((_onset(note), gain))
+        hit_key = note.pitch, _layer(note.velocity), take
+        by_sound[hit_key].append((_onset(note), _loudness(note.velocity)))
     for (pitch, layer, take), placed in sorted(by_sound.items()):
         drum = _DRUM_OF_PITCH.get(pitch, _RIM)
-        velocity = _layer_velocity(layer)
-        sound = drum.sound(velocity, take) * np.float32(velocity)
+        sound = drum.sound(_layer_velocity(layer), take)
         fade = _samples(0.02)
         sound[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
         sides = pan_gains(drum.pan)

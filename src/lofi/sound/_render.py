@@ -24,13 +24,14 @@ from lofi.sound._filters import (
     low_shelf,
     lowpass,
 )
-from lofi.sound._score import PartNotes, kick_hits, read_score
+from lofi.sound._score import PartNotes, kick_hits, let_ring, read_score
 
 if TYPE_CHECKING:
-    from symusic.types import Score
+    import symusic
 
 TAIL_S = 3.0
 RING_S = 0.6  # of the tail at full level before the last fade begins
+FADE_IN_S = 0.002
 
 _MIX_LUFS = -16.0  # what the tape sees
 _STEM_CEILING_DB = -1.0
@@ -69,12 +70,12 @@ class Strip:
 
 
 STRIPS: dict[str, Strip] = {
-    "drums": Strip(-18.5, -20.0, -28.0),
-    "bass": Strip(-21.0, -22.0, -28.0, lowpass_hz=2200),
-    "keys": Strip(-19.0, -16.0, -28.0, pan=-0.15, highpass_hz=110),
-    "guitar": Strip(-20.5, -18.0, -28.0, pan=-0.30, highpass_hz=90),
-    "lead": Strip(-20.0, -18.0, -28.0, pan=0.25, highpass_hz=180),
-    "pad": Strip(-26.0, -16.0, -28.0, highpass_hz=120),
+    "drums": Strip(-18.5, kit_lufs=-12, font_lufs=-32),
+    "bass": Strip(-21.0, kit_lufs=-15, font_lufs=-36, lowpass_hz=2200),
+    "keys": Strip(-19.0, kit_lufs=-6, font_lufs=-29, pan=-0.15, highpass_hz=110),
+    "guitar": Strip(-20.5, kit_lufs=-21, font_lufs=-35, pan=-0.30, highpass_hz=90),
+    "lead": Strip(-20.0, kit_lufs=-12, font_lufs=-32, pan=0.25, highpass_hz=180),
+    "pad": Strip(-26.0, kit_lufs=-15, font_lufs=-33, highpass_hz=120),
 }
 
 
@@ -164,19 +165,20 @@ def _tape_and_console(x: Audio, character: Character, rng: Callable[[str], Gener
     return fx.compress(x)
 
 
-def _finished_stems(stems: dict[str, Audio]) -> dict[str, Audio]:
-    """One gain for all stems, in place, that keeps every one of them from clipping."""
+def _finished_stems(stems: dict[str, Audio], ring_until_s: float) -> dict[str, Audio]:
+    """Fade the stems like the master and bring all by one gain under the ceiling, in place."""
     if not stems:
         return stems
     peak = max(float(np.abs(stem).max()) for stem in stems.values())
     gain = np.float32(min(1.0, db_to_gain(_STEM_CEILING_DB) / max(peak, 1e-9)))
     for stem in stems.values():
+        fx.fade_ends(stem, fade_in_s=FADE_IN_S, ring_until_s=ring_until_s)
         stem *= gain
     return stems
 
 
 def render(
-    score: Score,
+    score: symusic.Score,
     *,
     bars: int,
     bpm: float,
@@ -206,6 +208,7 @@ def render(
     character = draw_character(bundle, seed)
     parts = read_score(score, bars=bars, bpm=bpm)
     music_s = bars * 240.0 / bpm
+    let_ring(parts, end_s=music_s, beat_s=60.0 / bpm, ring_s=TAIL_S)
     n_samples = round((music_s + TAIL_S) * SAMPLE_RATE)
     kicks = kick_hits(parts)
 
@@ -236,10 +239,10 @@ def render(
         mix, rng("crackle"), per_second=character.crackle_per_s, level_db=character.crackle_db
     )
     mix = fx.add_hiss(mix, rng("hiss"), hiss_db=character.hiss_db, rumble_db=-64.0)
-    mix = fx.fade_ends(mix, fade_in_s=0.002, ring_until_s=music_s + RING_S)
+    mix = fx.fade_ends(mix, fade_in_s=FADE_IN_S, ring_until_s=music_s + RING_S)
     samples, lufs, peak_db = _mastering.master(mix)
     tell(1.0)
-    return Master(samples, SAMPLE_RATE, lufs, peak_db, _finished_stems(stems))
+    return Master(samples, SAMPLE_RATE, lufs, peak_db, _finished_stems(stems, music_s + RING_S))
 
 
 def measure(samples: NDArray[Any], rate: int) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lofi.brief import PARTS, InputError
 
 if TYPE_CHECKING:
-    from symusic.types import Score
+    import symusic
 
 KICK_PITCHES = frozenset({35, 36})
 
@@ -64,15 +64,14 @@ def _part_of(track: Any) -> str:
     )
 
 
-def read_score(score: Score, *, bars: int, bpm: float) -> dict[str, PartNotes]:
+def read_score(score: symusic.Score, *, bars: int, bpm: float) -> dict[str, PartNotes]:
     """The notes of every part that plays, parts in the order of `lofi.brief.PARTS`.
 
     Times come from the ticks and `bpm`; the score's own tempo is not asked. Onsets before zero move
     to zero, notes that start after the last bar are left out. Tracks of the same part are merged.
     Raises InputError for a track that fits no part and for a score without notes.
     """
-    source: Any = score  # its stub leaves out what only its three time units have
-    ticks = source.to("tick")
+    ticks = score.to("tick")
     second_per_tick = 60.0 / bpm / ticks.ticks_per_quarter
     end_s = bars * 240.0 / bpm
     found: dict[str, PartNotes] = {}
@@ -96,6 +95,20 @@ def read_score(score: Score, *, bars: int, bpm: float) -> dict[str, PartNotes]:
     for part_notes in played.values():
         part_notes.notes.sort(key=lambda n: (n.start_s, n.pitch, n.duration_s, n.velocity))
     return played
+
+
+def let_ring(parts: dict[str, PartNotes], *, end_s: float, beat_s: float, ring_s: float) -> None:
+    """Hold, in place, the pitched notes that last into the final half beat for `ring_s` more.
+
+    Without it the last chord would be cut where the last bar ends, in the midst of its decay.
+    """
+    for part, part_notes in parts.items():
+        if part == "drums":
+            continue
+        for i, note in enumerate(part_notes.notes):
+            if note.start_s + note.duration_s > end_s - beat_s / 2:
+                held = note._replace(duration_s=end_s + ring_s - note.start_s)
+                part_notes.notes[i] = held
 
 
 def kick_hits(parts: dict[str, PartNotes]) -> list[tuple[float, float]]:
