@@ -11,10 +11,10 @@ from symusic import Score
 
 BANDS = 64
 _FFT_SIZE = 4096
-_LOWEST_HZ, _HIGHEST_HZ = 50.0, 11_000.0
+_LOWEST_HZ, _HIGHEST_HZ = 50.0, 6_500.0  # above, lo-fi is filtered away
 _RANGE_DB = 30.0
-_SILENCE_DB = -58.0
-"""A band whose loudest moment is below this (dB of full scale) stays down: it is hiss."""
+_QUIET_DB = -50.0
+"""A band whose loud moments lie below this (dB of full scale) is hiss: it stays short of the top."""
 _FALL_S = 0.22
 _KICK_PITCHES = (35, 36)
 _KICK_FADE_S = 0.17
@@ -119,8 +119,8 @@ def spectrum_bands(
     whole = np.percentile(level_db, 99.5)
     loud_db = 0.35 * whole + 0.65 * np.percentile(level_db, 98.5, axis=0)
     loud_db = np.convolve(np.pad(loud_db, 4, mode="edge"), np.full(9, 1 / 9), "valid")
-    loud_db = np.maximum(loud_db, _SILENCE_DB + _RANGE_DB)
-    level = np.clip((level_db - (loud_db - _RANGE_DB)) / (_RANGE_DB * 1.1), 0.0, 1.0) ** 1.8
+    loud_db = np.maximum(loud_db, _QUIET_DB)
+    level = np.clip((level_db - (loud_db - _RANGE_DB)) / (_RANGE_DB * 1.1), 0.0, 1.0) ** 1.6
     padded = np.pad(level, ((0, 0), (1, 1)), mode="edge")
     level = 0.2 * padded[:, :-2] + 0.6 * padded[:, 1:-1] + 0.2 * padded[:, 2:]
     fall = np.exp(-1.0 / (rate_hz * _FALL_S))

@@ -45,7 +45,7 @@ DESK_FRONT_Y = 954.0
 TEXT_BASELINE_Y = 1029.0
 MARGIN_X = 96.0
 
-VISUALIZER = Box(440, 962, 1480, 1078)
+VISUALIZER = Box(464, 962, 1456, 1078)
 """The strip below the desk's edge, where the spectrum plays."""
 
 PLANT = (420.0, 888.0)

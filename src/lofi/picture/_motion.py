@@ -408,7 +408,7 @@ class Visualizer:
 
 def title_drawing(colours: Colours, template: str, title: str, subtitle: str) -> Draw:
     """The lettering of the frame: title at the left, subtitle at the right of the strip."""
-    room = VISUALIZER.x0 - MARGIN_X
+    room = VISUALIZER.x0 - MARGIN_X - 32
     title_room, subtitle_room = (room, room) if template in DISPLAYS else (1080.0, 560.0)
     left = fit_line(title, "Quicksand-Medium.ttf", 28, 19, title_room)
     right = fit_line(subtitle, "Quicksand-Medium.ttf", 26, 18, subtitle_room)

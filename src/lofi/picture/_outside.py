@@ -52,12 +52,17 @@ def draw_moon(canvas: skia.Canvas, colours: Colours, layout: Layout) -> None:
     glow(canvas, x, y, radius * 3.3, colours.moon, 0.38)
     disc = skia.Path()
     disc.addCircle(x, y, radius)
+    if layout.moon_shadow:
+        shadow = skia.Path()
+        reach = radius * (1.0 - layout.moon_shadow)
+        shadow.addCircle(x + reach * 0.92, y - reach * 0.40, radius * 1.01)
+        disc = skia.Op(disc, shadow, skia.PathOp.kDifference_PathOp)
     lit = radial(
         (x - radius * 0.3, y - radius * 0.3),
         radius * 1.5,
         [colours.moon, mix(colours.moon, horizon, 0.28)],
     )
-    canvas.drawPath(disc, fill(shader=lit))
+    canvas.drawPath(disc, fill(shader=lit, blur=0.8))
     canvas.save()
     canvas.clipPath(disc, True)
     sea = fill(mix(colours.moon, colours.sky[1], 0.35), 0.35, blur=3)
@@ -69,11 +74,6 @@ def draw_moon(canvas: skia.Canvas, colours: Colours, layout: Layout) -> None:
         (-0.55, 0.07, 0.12),
     ):
         canvas.drawCircle(x + dx * radius, y + dy * radius, size * radius, sea)
-    if layout.moon_shadow:
-        reach = radius * (1.0 - layout.moon_shadow)
-        shade = mix(mix(colours.sky[0], colours.sky[1], 0.6), colours.moon, 0.10)
-        dark = fill(shade, 0.93, blur=2.5)
-        canvas.drawCircle(x + reach * 0.92, y - reach * 0.40, radius * 1.02, dark)
     canvas.restore()
 
 

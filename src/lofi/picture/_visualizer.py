@@ -87,7 +87,8 @@ class Wave:
 
     # Share of the level, opacity, drift in radians per second; widest first.
     _LAYERS = ((1.0, 0.24, 0.55), (0.66, 0.40, 0.75), (0.34, 0.88, 0.95))
-    _REACH = 38.0
+    _REACH = 54.0
+    _MOST = 46.0
     _HIGHEST_BAND = 44
     _GLOW_STRENGTH, _GLOW_SPREAD = 0.30, 22.0
 
@@ -108,7 +109,7 @@ class Wave:
         for number, (share, opacity, drift) in enumerate(self._LAYERS):
             phase = time_s * drift + number * 1.9
             sway = self._taper * (9 - 2 * number) * np.sin(self._u * (5.2 - number) - phase)
-            reach = 1.0 + self._taper * (1.5 + self._REACH * share * level)
+            reach = 1.0 + self._taper * np.minimum(1.5 + self._REACH * share * level, self._MOST)
             slope = np.hypot(1.0, np.gradient(sway + reach))
             outside = np.abs(self._y - (sway * self._scale).astype(np.float32))
             outside -= (reach * self._scale).astype(np.float32)
