@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def draw_progression(key: Key, mood: str, bars: int, seed: int) -> tuple[str, ..
         found = [_numeral(n, key.tonic) for n in bar.split()]
         halves += [found[0], found[-1]]
     coloured = [_coloured(c, chance) for c in halves[:1]]
-    for before, chord in zip(halves, halves[1:], strict=False):
+    for before, chord in pairwise(halves):
         coloured.append(coloured[-1] if chord == before else _coloured(chord, chance))
     loop = [c.symbol(flats=key.flats) for c in coloured]
     return tuple(loop[i % len(loop)] for i in range(2 * bars))
@@ -399,7 +400,7 @@ class _Player:
             moved = abs(sum(pitches) / len(pitches) - middle) * 0.6
             if self.voices:
                 moved += sum(min(abs(p - v) for v in self.voices) for p in pitches) / len(pitches)
-            clash = sum(b - a == 1 for a, b in zip(pitches, pitches[1:], strict=False))
+            clash = sum(b - a == 1 for a, b in pairwise(pitches))
             moved += 0.8 * clash + (2.0 if pitches[0] < 48 else 0)
             if moved < cost:
                 best, cost = pitches, moved
@@ -499,8 +500,7 @@ class _Player:
             chord = Chord.parse(section.chords[half])
             begin = section.start_bar * TICKS_PER_BAR + half * TICKS_PER_BAR // 2
             length = (stop - half) * TICKS_PER_BAR // 2
-            for pitch in self._voicing(chord, 3):
-                rows.append((begin, length, pitch, self._loud(0.8)))
+            rows += [(begin, length, p, self._loud(0.8)) for p in self._voicing(chord, 3)]
             half = stop
         return rows
 

@@ -22,7 +22,6 @@ from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT, add_track
 from lofi.music._sample import Sampling, sample
 from lofi.music._theory import Chord
 from lofi.music._tokens import (
-    DENSITY_EDGES,
     SEGMENT_BARS,
     decode,
     decode_bars,
@@ -155,7 +154,7 @@ class _Writer:
         parsed = [Chord.parse(c) for c in chords]
         key = self._plan.key
         levels = {p: LEVELS[self._bundle][p] for p in section.parts}
-        prompt = [vocabulary().bos] + header(
+        controls = header(
             bundle=self._bundle,
             key=key,
             bpm=self._plan.bpm,
@@ -164,6 +163,7 @@ class _Writer:
             bars=bars,
             levels=levels,
         )
+        prompt = [vocabulary().bos, *controls]
         candidates = sample(
             self._engine,
             prompt,
@@ -211,9 +211,9 @@ def rate(
     """How good a stretch is, by measurement; `total` ranks candidates, each figure is 0 to 1.
 
     consonance: share of the sounding time of pitched notes on chord tones (half for other tones
-    of the scale); strong: the same for notes on beats one and three; density: parts whose
-    density is what was asked; presence: bars in which something plays; variety: bars of the
-    melody that are not all alike.
+    of the scale); strong: the same for notes on beats one and three; density: how near each
+    part is to the density asked, nothing for one that is silent; presence: bars in which
+    something plays; variety: bars of the melody that are not all alike.
     """
     members = [set(c.pitch_classes) for c in chords]
     scale = set(key.scale)
@@ -229,11 +229,10 @@ def rate(
             if int(onset) % HALF_BAR == 0:
                 strong.append(value)
     weights = sum(w for _, w in fit)
-    matched = [
-        density_level(p, len(parts[p]) if p in parts else 0, bars) == level
-        for p, level in levels.items()
-        if p in DENSITY_EDGES
-    ]
+    matched = []
+    for part, level in levels.items():
+        played = density_level(part, len(parts[part]) if part in parts else 0, bars)
+        matched.append(0.0 if played == 0 else (1.0, 0.6, 0.2)[abs(played - level)])
     onsets = np.concatenate([n.onset for n in parts.values()]) if parts else np.zeros(0)
     lead = parts.get("lead")
     figures = {
@@ -243,7 +242,7 @@ def rate(
         "presence": len(np.unique(onsets // TICKS_PER_BAR)) / bars,
         "variety": _variety(lead, bars) if lead is not None and len(lead) else 0.5,
     }
-    weight = {"consonance": 0.35, "strong": 0.2, "density": 0.2, "presence": 0.15, "variety": 0.1}
+    weight = {"consonance": 0.3, "strong": 0.15, "density": 0.3, "presence": 0.15, "variety": 0.1}
     figures["total"] = sum(weight[k] * v for k, v in figures.items())
     return figures
 

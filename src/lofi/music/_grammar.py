@@ -18,6 +18,10 @@ from lofi.music._theory import Chord
 from lofi.music._tokens import STEPS_PER_BAR, vocabulary
 
 CLOSING_TOKENS = 8  # kept back so that a stretch can always be closed properly
+# A player who was asked for and has been silent for a bar is called in, more each bar: logits.
+CALL_IN = 1.2
+CALL_IN_AT_MOST = 5.0
+ONE_AT_A_TIME = ("bass", "lead")  # players who strike no two pitches together
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Grammar:
         self._vocab = vocabulary()
         self._bias = [self._pitch_bias(half) for half in range(2 * stretch.bars)]
         self._allowed = [p for p in PARTS if p in stretch.parts]
+        self._last_bar = dict.fromkeys(self._allowed, 0)  # the bar in which each last played
 
     def _pitch_bias(self, half: int) -> np.ndarray:
         bias = np.zeros(12, np.float32)
@@ -136,7 +141,8 @@ class Grammar:
                 self._open_programs(row, above=-1)
             else:  # "bar" or "note"
                 if self.state == "note":
-                    self._open_pitches(row)
+                    if self.part not in ONE_AT_A_TIME:
+                        self._open_pitches(row)
                     self._open_programs(row, above=self.rank)
                 row[t.position[self.step + 1 :]] = 0
                 row[self._vocab.bar if self.bar < self.stretch.bars else self._vocab.eos] = 0
@@ -163,7 +169,8 @@ class Grammar:
     def _open_programs(self, row: np.ndarray, above: int) -> None:
         for part in self._allowed:
             if _RANK[part] > above and part != self.part:
-                row[self._tables.program[part]] = 0
+                silent = self.bar - self._last_bar[part] - 1
+                row[self._tables.program[part]] = min(CALL_IN * max(0, silent), CALL_IN_AT_MOST)
 
     def advance(self, token: int) -> None:
         """Take the token that was chosen; it must be one that `mask` allowed, or a chord."""
@@ -179,6 +186,7 @@ class Grammar:
             self.state = "position"
         elif kind == "Program":
             self.part = self._tables.part_of_program[token]
+            self._last_bar[self.part] = self.bar
             self.pitch = -1
             self.state = "program"
         elif kind in ("Pitch", "PitchDrum"):

@@ -16,9 +16,9 @@ from lofi.music._tokens import chord_control, chord_ids, vocabulary
 class Sampling:
     """How tokens are drawn. `max_length` bounds a stretch in tokens, controls included."""
 
-    temperature: float = 0.95
+    temperature: float = 0.75
     top_k: int = 40
-    top_p: float = 0.95
+    top_p: float = 0.92
     max_length: int = 2048
 
 

@@ -186,7 +186,7 @@ def encode(score: symusic.Score) -> Encoded:
     sections: list[str | None] = [None] * len(bars)
     for marker in sorted(score.markers, key=lambda m: m.time):
         name = marker.text if marker.text in SECTION_NAMES else None
-        first = int(round(marker.time / TICKS_PER_BAR))
+        first = round(marker.time / TICKS_PER_BAR)
         sections[first:] = [name] * len(sections[first:])
     levels: list[dict[str, int]] = [{} for _ in bars]
     for name, notes in parts.items():
@@ -277,7 +277,7 @@ def segments(encoded: Encoded, measured: Measured) -> list[list[int]]:
             for name, notes in per_bar.items():
                 counts[name] = counts.get(name, 0) + notes
         if counts:
-            ids = [vocab.bos] + header(
+            controls = header(
                 bundle=measured.bundle,
                 key=key,
                 bpm=measured.bpm,
@@ -286,6 +286,7 @@ def segments(encoded: Encoded, measured: Measured) -> list[list[int]]:
                 bars=bars,
                 levels={n: density_level(n, c, bars) for n, c in counts.items()},
             )
+            ids = [vocab.bos, *controls]
             for b in range(start, stop):
                 ids.append(vocab.bar)
                 ids += chord_ids(*encoded.chords[b])

@@ -14,7 +14,7 @@ _FFT_SIZE = 4096
 _LOWEST_HZ, _HIGHEST_HZ = 50.0, 6_500.0  # above, lo-fi is filtered away
 _RANGE_DB = 30.0
 _QUIET_DB = -50.0
-"""A band whose loud moments lie below this (dB of full scale) is hiss: it stays short of the top."""
+"""A band whose loud moments lie below this (dB of full scale) is hiss and stays short."""
 _FALL_S = 0.22
 _KICK_PITCHES = (35, 36)
 _KICK_FADE_S = 0.17

@@ -133,7 +133,7 @@ def _set(title: str, subtitle: str) -> _Lettering:
     if pill is not None and not pill.width:
         pill = None
     size = lines[0].size
-    last = _PILL_BOTTOM - (_PILL_HEIGHT + 36 if pill else 24)
+    last = _PILL_BOTTOM - (_PILL_HEIGHT + 50 if pill else 24)
     baselines = tuple(last - (len(lines) - 1 - k) * size * _LEADING for k in range(len(lines)))
     cap_height = skia.Font(typeface(_TITLE_FONT), size).getMetrics().fCapHeight
     return _Lettering(lines, baselines, float(cap_height), pill)

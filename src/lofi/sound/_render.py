@@ -158,7 +158,7 @@ def _tape_and_console(x: Audio, character: Character, rng: Callable[[str], Gener
         rate_hz=character.crush_rate_hz,
         mix=character.crush_mix,
     )
-    x = lowpass(x, character.lowpass_hz)
+    x = lowpass(x, character.lowpass_hz, 3)
     x = highpass(x, 32.0)
     x = low_shelf(x, 110.0, character.warmth_db)
     x = fx.widen(x, character.width)
