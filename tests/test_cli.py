@@ -96,6 +96,29 @@ def test_the_shipped_config_holds_every_setting_at_its_default():
     assert stored == json.loads(Settings().model_dump_json())
 
 
+def test_the_environment_goes_before_the_file(tmp_path: Path):
+    (tmp_path / "config.yaml").write_text("video: {fps: 24, width: 1280}")
+    code = (
+        "from lofi.studio import load_settings as s; v = s().video; print(v.fps, v.width, v.height)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "LOFI_VIDEO__FPS": "25"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["25", "1280", "1080"]
+
+
+def test_a_folder_that_cannot_be_written_stops_tokenising_with_a_sentence(tmp_path: Path):
+    (tmp_path / "data" / "raw_midi").mkdir(parents=True)
+    (tmp_path / "data" / "raw_midi" / "a.mid").write_bytes(b"MThd")
+    (tmp_path / "data" / "tokenized").write_text("a file where a folder should be")
+    complains(lofi("tokenize", cwd=tmp_path), "data/tokenized", status=1)
+
+
 def test_generate_writes_a_score_of_the_brief(tmp_path: Path):
     done = lofi(
         "generate", "--mood", "happy", "--key", "Eb major", "--bpm", "88", "--duration", "30",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -61,6 +62,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}. {_disk_remedy(error)}", 1)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the parser
             error.show()  # type: ignore[attr-defined]
@@ -72,6 +75,14 @@ def main() -> None:
             "with LOFI_DEBUG=1 to see where, and report it.",
             1,
         )
+
+
+def _disk_remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Free some space and run it again; it goes on where it was."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Change its permissions, or the paths in config.yaml."
+    return "Check the path and run it again."
 
 
 def _fail(message: str, status: int) -> None:

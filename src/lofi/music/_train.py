@@ -35,7 +35,7 @@ class Architecture:
 class Recipe:
     """How it is trained. One step is one batch."""
 
-    steps: int = 4000
+    steps: int = 3500
     batch_size: int = 4
     learning_rate: float = 1e-3
     warmup_steps: int = 150
@@ -80,6 +80,11 @@ def train(
             f"training needs the extra packages ({error.name} is missing): "
             "pip install 'lofi-empire[train]'."
         ) from error
+    if architecture.n_embd % architecture.n_head:
+        raise InputError(
+            f"n_embd = {architecture.n_embd} cannot be shared by n_head = {architecture.n_head}: "
+            "choose a multiple."
+        )
     vocab = vocabulary()
     context = architecture.n_positions
     splits = {s: Segments(dataset / s, context) for s in ("train", "val")}
