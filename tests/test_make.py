@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from lofi.brief import Brief, InputError, Key, LofiError
+from lofi.brief import PARTS, Brief, InputError, Key, LofiError
 from lofi.music import measure, read_midi
 from lofi.studio import Settings, make, make_many
 from lofi.studio import _make as pipeline
@@ -153,13 +153,18 @@ def test_too_little_room_is_told_before_any_work(tmp_path: Path, monkeypatch):
 def test_a_soundfont_plays_the_same_score(package, tmp_path: Path):
     import ctypes.util
 
-    from sf2 import write_soundfont
+    from sf2 import Preset, Zone, write_sf2
 
     if not ctypes.util.find_library("fluidsynth"):
         pytest.skip("libfluidsynth is not installed")
     made, _ = package
     font = tmp_path / "own.sf2"
-    write_soundfont(font)
+    tone = np.sin(2 * np.pi * 261.63 * np.arange(44100) / 44100).astype(np.float32)
+    presets = [
+        Preset(p.name, 128 if p.program < 0 else 0, max(0, p.program), (Zone(tone, 60),))
+        for p in PARTS.values()
+    ]
+    write_sf2(font, "own", tuple(presets), 44100)
     other = make(BRIEF, SMALL, soundfont=font, out=tmp_path / "out")
     assert (other.path / "track.mid").read_bytes() == (made.path / "track.mid").read_bytes()
     assert (other.path / "master.flac").read_bytes() != (made.path / "master.flac").read_bytes()

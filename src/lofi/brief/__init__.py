@@ -1,6 +1,16 @@
 """The common words of the house. Imports nothing but the standard library."""
 
-from lofi.brief._tables import BUNDLES, MOODS, PALETTES, PARTS, TEMPLATES, Bundle, Mood, Part
+from lofi.brief._tables import (
+    BUNDLES,
+    MOODS,
+    PALETTES,
+    PARTS,
+    TEMPLATES,
+    Bundle,
+    Mood,
+    Part,
+    part_of_program,
+)
 from lofi.brief._words import (
     ALL_KEYS,
     BPM_RANGE,
@@ -20,5 +30,5 @@ from lofi.brief._words import (
 __all__ = [
     "ALL_KEYS", "BPM_RANGE", "BUNDLES", "DURATION_RANGE_S", "MOODS", "PALETTES", "PARTS",
     "TEMPLATES", "Brief", "Bundle", "InputError", "Key", "LofiError", "Mood", "Part", "Plan",
-    "Section", "find_mood", "one_of", "pitch_class_name", "subseed",
+    "Section", "find_mood", "one_of", "part_of_program", "pitch_class_name", "subseed",
 ]  # fmt: skip

@@ -95,7 +95,34 @@ PARTS: dict[str, Part] = {
 }
 
 
-# Colours as #rrggbb. sky: top, middle, horizon; city: far, near; room: dark, middle; wood: dark, lit.
+# The part that plays each General MIDI family of eight programs; None has no counterpart here.
+_FAMILY_PARTS: tuple[str | None, ...] = (
+    "keys",  # piano
+    "lead",  # chromatic percussion
+    "pad",  # organ
+    "guitar",
+    "bass",
+    "pad",  # strings
+    "pad",  # ensemble
+    "lead",  # brass
+    "lead",  # reed
+    "lead",  # pipe
+    "lead",  # synth lead
+    "pad",  # synth pad
+    None,  # synth effects
+    "guitar",  # sitar, banjo, koto, kalimba
+    None,  # tuned percussion
+    None,  # sound effects
+)
+
+
+def part_of_program(program: int) -> str | None:
+    """The part that plays a General MIDI program (0-127) of a track that is no drum track."""
+    return _FAMILY_PARTS[program // 8] if 0 <= program < 128 else None
+
+
+# Colours as #rrggbb. sky: top, middle, horizon; city: far, near; room: dark, middle; wood: dark,
+# lit.
 PALETTES: dict[str, dict[str, str | tuple[str, ...]]] = {
     "midnight": {
         "sky": ("#0b1033", "#2a2f74", "#8a6bb0"), "city": ("#5a5596", "#141640"),

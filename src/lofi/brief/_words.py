@@ -68,7 +68,8 @@ class Key:
         match = _KEY.match(text.strip())
         if not match:
             raise InputError(
-                f"unknown key {text!r}. Write a note name and a mode, such as 'C major', 'Am' or 'F# minor'."
+                f"unknown key {text!r}. Write a note name and a mode, such as 'C major', 'Am' or "
+                "'F# minor'."
             )
         letter, accidental, mode = match.groups()
         tonic = _LETTERS[letter.upper()] + {"#": 1, "♯": 1, "b": -1, "♭": -1}.get(accidental, 0)
@@ -139,7 +140,8 @@ class Brief:
         low, high = DURATION_RANGE_S
         if not low <= self.duration_s <= high:
             raise InputError(
-                f"duration {self.duration_s:g} s is out of range: choose {low:g} seconds to {high / 60:g} minutes."
+                f"duration {self.duration_s:g} s is out of range: choose {low:g} seconds to "
+                f"{high / 60:g} minutes."
             )
         key = self.key
         if key is None:

@@ -12,33 +12,13 @@ from pathlib import Path
 import numpy as np
 import symusic
 
-from lofi.brief import PARTS, InputError, Plan
+from lofi.brief import PARTS, InputError, Plan, part_of_program
 
 TICKS_PER_BEAT = 480
 TICKS_PER_BAR = 4 * TICKS_PER_BEAT
 
 # Roland e-drum kits write hi-hat edge and tom rims outside General MIDI (10 % of Groove MIDI).
 ROLAND_TO_GM = {22: 42, 26: 46, 58: 43}
-
-# General MIDI families of eight programs each -> the part that plays them; None is left out.
-_FAMILY_PARTS: tuple[str | None, ...] = (
-    "keys",  # piano
-    "lead",  # chromatic percussion
-    "pad",  # organ
-    "guitar",
-    "bass",
-    "pad",  # strings
-    "pad",  # ensemble
-    "lead",  # brass
-    "lead",  # reed
-    "lead",  # pipe
-    "lead",  # synth lead
-    "pad",  # synth pad
-    None,  # synth effects
-    "guitar",  # sitar, banjo, koto, kalimba
-    None,  # tuned percussion
-    None,  # sound effects
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +137,7 @@ def _seat(track: symusic.Track) -> str | None:
         return "drums"
     if name in PARTS and name != "drums" and track.program == PARTS[name].program:
         return name
-    return _FAMILY_PARTS[track.program // 8] if 0 <= track.program < 128 else None
+    return part_of_program(track.program)
 
 
 def _add_part(

@@ -6,7 +6,7 @@ change the array they are given, to keep a long piece within memory, and return 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -29,17 +29,23 @@ _CONTROL_HZ = 200  # rate at which slow modulations are drawn before they are in
 # Tape ----------------------------------------------------------------------------------------
 
 
-def _read_delayed(x: Audio, delay: FloatArray) -> Audio:
-    """`x` (samples,) read `delay` samples late (at least 2), by 4-point Hermite interpolation."""
+def _read_delayed(
+    x: Audio, delay_at: Callable[[FloatArray], FloatArray], longest_delay: float
+) -> Audio:
+    """`x` (samples,) read late, by 4-point Hermite interpolation.
+
+    `delay_at` gives the delay in samples, at least 2, for an array of sample positions.
+    """
     n = len(x)
-    lead = int(delay.max()) + 4
+    lead = int(longest_delay) + 4
     padded = np.pad(x, (lead, 4))
     y = np.empty_like(x)
     half, one_and_half = np.float32(0.5), np.float32(1.5)
     two, two_and_half = np.float32(2.0), np.float32(2.5)
     for start in range(0, n, _BLOCK):
         stop = min(n, start + _BLOCK)
-        position = np.arange(start, stop, dtype=np.float64) + lead - delay[start:stop]
+        now = np.arange(start, stop, dtype=np.float64)
+        position = now + lead - delay_at(now)
         index = position.astype(np.int64)
         f = (position - index).astype(np.float32)
         before, here, after, beyond = (padded[index + k] for k in (-1, 0, 1, 2))
@@ -80,10 +86,10 @@ def wow_and_flutter(
         speed += drift_pct * drift / np.abs(drift).max()
     delay = -np.cumsum(speed - speed.mean()) / 100.0 * SAMPLE_RATE / _CONTROL_HZ
     delay -= delay.min()
-    at = np.arange(n) * (_CONTROL_HZ / SAMPLE_RATE)
-    delay_samples = np.interp(at, np.arange(n_control), delay) + 2.0
+    delay += 2.0
+    knots = np.arange(n_control) * (SAMPLE_RATE / _CONTROL_HZ)
     for channel in x:
-        channel[:] = _read_delayed(channel, delay_samples)
+        channel[:] = _read_delayed(channel, lambda at: np.interp(at, knots, delay), delay.max())
     return x
 
 
@@ -116,18 +122,21 @@ def crush(x: Audio, rng: Generator, *, bits: float, rate_hz: float, mix: float) 
     """An early sampler in parallel, in place: fewer samples, fewer bits (dithered), `mix` of it."""
     n = x.shape[1]
     hold = SAMPLE_RATE / rate_hz
-    held = (np.floor(np.arange(n) / hold) * hold + 0.5).astype(np.int32)
-    np.minimum(held, n - 1, out=held)
     steps = np.float32(2.0 ** (bits - 1))
+    y = np.empty(n, np.float32)
     for channel in x:
-        y = lowpass(channel, min(0.46 * rate_hz, 16_000), 4)[held]
-        y *= steps
-        y += rng.random(n, dtype=np.float32) - np.float32(0.5)
-        np.round(y, out=y)
-        y /= steps
-        y = lowpass(y, 0.5 * rate_hz, 4)
+        dull = lowpass(channel, min(0.46 * rate_hz, 16_000), 4)
+        for start in range(0, n, _BLOCK):
+            stop = min(n, start + _BLOCK)
+            held = (np.floor(np.arange(start, stop) / hold) * hold + 0.5).astype(np.int64)
+            scaled = dull[np.minimum(held, n - 1)] * steps
+            dither = rng.random(stop - start, dtype=np.float32) - np.float32(0.5)
+            y[start:stop] = np.round(scaled + dither) / steps
+        del dull
+        y[:] = lowpass(y, 0.5 * rate_hz, 4)
         channel *= np.float32(1 - mix)
-        channel += np.float32(mix) * y
+        y *= np.float32(mix)
+        channel += y
     return x
 
 
@@ -137,11 +146,18 @@ def crush(x: Audio, rng: Generator, *, bits: float, rate_hz: float, mix: float) 
 def chorus(
     x: Audio, mix: float, *, depth_ms: float = 2.2, rate_hz: float = 0.45, base_ms: float = 9.0
 ) -> Audio:
-    """A slowly moving double in place, a quarter turn apart in the two channels, which widens."""
-    t = np.arange(x.shape[1]) / SAMPLE_RATE
-    for c, channel in enumerate(x):
-        delay_ms = base_ms + depth_ms * np.sin(2 * np.pi * rate_hz * t + c * np.pi / 2)
-        moved = _read_delayed(channel, delay_ms * (SAMPLE_RATE / 1000))
+    """A slowly moving double in place, half a turn apart in the two channels, which widens.
+
+    Over a cycle both channels pass through the same delays, so neither gets louder.
+    """
+    base = base_ms * SAMPLE_RATE / 1000
+    depth = depth_ms * SAMPLE_RATE / 1000
+    turn = 2 * np.pi * rate_hz / SAMPLE_RATE
+    for channel, side in zip(x, (1, -1), strict=True):
+        swing = side * depth
+        moved = _read_delayed(
+            channel, lambda at, swing=swing: base + swing * np.sin(turn * at), base + depth
+        )
         channel *= np.float32(1 - 0.5 * mix)
         channel += np.float32(mix) * moved
     return x
@@ -171,9 +187,13 @@ def room_response(rng: Generator, *, decay_s: float, predelay_s: float = 0.018) 
 
 def add_reverb(x: Audio, send: Audio, response: Audio, mix: float) -> Audio:
     """Add `mix` of the room's answer to `send` to `x`, in place; `send` is mono (samples,)."""
-    n = x.shape[1]
-    for channel, channel_response in zip(x, response, strict=True):
-        channel += np.float32(mix) * oaconvolve(send, channel_response)[:n].astype(np.float32)
+    chunk = 16 * _BLOCK  # the spectra of a long piece in one go would take several times its size
+    for start in range(0, x.shape[1], chunk):
+        dry = send[start : start + chunk]
+        for channel, channel_response in zip(x, response, strict=True):
+            rest = channel[start:]
+            wet = oaconvolve(dry, channel_response)[: len(rest)].astype(np.float32)
+            rest[: len(wet)] += np.float32(mix) * wet
     return x
 
 

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter1d, uniform_filter1d
+from scipy.ndimage import minimum_filter1d
 from scipy.signal import firwin, resample_poly, sosfilt
 
-from lofi.sound._filters import SAMPLE_RATE, Audio, db_to_gain, gain_to_db
+from lofi.sound._filters import SAMPLE_RATE, Audio, FloatArray, db_to_gain, gain_to_db
 
 _ABSOLUTE_GATE_LUFS = -70.0
 _RELATIVE_GATE_LU = -10.0
 _OVERSAMPLE = 4
+_LIMITER_BLOCK = 67  # samples: a look-ahead of 1.5 ms
+_LIMITER_RELEASE_S = 0.06
 _PEAK_WINDOW: Any = ("kaiser", 8.0)
 _PEAK_FILTER: Audio = np.asarray(
     firwin(24 * _OVERSAMPLE + 1, 1 / _OVERSAMPLE, window=_PEAK_WINDOW), dtype=np.float32
@@ -122,31 +124,33 @@ def true_peak_db(x: Audio) -> float:
     return gain_to_db(float(_peak_envelope(x, ignore_below=sample_peak / 2).max()))
 
 
-def _limiter_gain(
-    envelope: Audio, ceiling: float, *, look_ahead_s: float = 0.0015, release_s: float = 0.06
-) -> Audio | None:
-    """A gain per sample that keeps `envelope` under `ceiling`; None when it already is.
+def _limit(x: Audio, gain: float, peaks: FloatArray, ceiling: float, out: Audio) -> None:
+    """Write `gain * x` into `out`, turned down where its true peaks would pass the ceiling.
 
-    The gain each block needs, recovering exponentially, held one block to either side, then
-    averaged over one block: the average spans no gain above the one the block itself needs.
+    `peaks` holds the greatest true peak of `x` in every block of `_LIMITER_BLOCK` samples. The gain
+    that each block needs, recovering exponentially, is held one block to either side and joined by
+    straight lines between the blocks' centres: no line rises above what the block itself needs.
     """
-    n = len(envelope)
-    block = int(look_ahead_s * SAMPLE_RATE) | 1
-    n_blocks = -(-n // block)
-    padded = np.zeros(n_blocks * block, np.float32)
-    padded[:n] = envelope
-    peaks = padded.reshape(n_blocks, block).max(axis=1)
-    if peaks.max() <= ceiling:
-        return None
-    needed = np.minimum(1.0, ceiling / np.maximum(peaks, 1e-9))
-    pole = math.exp(-block / SAMPLE_RATE / release_s)
+    needed = np.minimum(1.0, ceiling / np.maximum(gain * peaks, 1e-9))
+    pole = math.exp(-_LIMITER_BLOCK / SAMPLE_RATE / _LIMITER_RELEASE_S)
     state, followed = 1.0, []
-    for gain in needed.tolist():
-        state = min(gain, 1 - (1 - state) * pole)
+    for most in needed.tolist():
+        state = min(most, 1 - (1 - state) * pole)
         followed.append(state)
-    held = minimum_filter1d(np.array(followed, np.float32), 3)
-    smooth: Audio = uniform_filter1d(np.repeat(held, block), block).astype(np.float32, copy=False)
-    return smooth[:n]
+    held = gain * minimum_filter1d(np.array(followed), 3)
+    centres = (np.arange(len(held)) + 0.5) * _LIMITER_BLOCK - 0.5
+    chunk = 1 << 16
+    for start in range(0, x.shape[1], chunk):
+        stop = min(x.shape[1], start + chunk)
+        curve = np.interp(np.arange(start, stop), centres, held).astype(np.float32)
+        np.multiply(x[:, start:stop], curve, out=out[:, start:stop])
+
+
+def _block_peaks(envelope: Audio) -> FloatArray:
+    n_blocks = -(-len(envelope) // _LIMITER_BLOCK)
+    padded = np.zeros(n_blocks * _LIMITER_BLOCK, np.float32)
+    padded[: len(envelope)] = envelope
+    return padded.reshape(n_blocks, _LIMITER_BLOCK).max(axis=1)
 
 
 def master(
@@ -155,8 +159,8 @@ def master(
     """`x` (2, samples) at the loudness asked for under the ceiling; its LUFS and its dBTP.
 
     One gain, then a look-ahead true-peak limiter; what the limiter takes is given back by more gain
-    until the loudness is within 0.03 LU. The peak envelope is measured once, since it scales with
-    the gain. The ceiling has the last word. Silence is returned as it is.
+    until the loudness is within 0.03 LU. The peaks are measured once, since they scale with the
+    gain. The ceiling has the last word. Silence is returned as it is.
     """
     safety_db = 0.1
     loudness = loudness_lufs(x)
@@ -164,12 +168,11 @@ def master(
         return x, loudness, true_peak_db(x)
     ceiling = db_to_gain(ceiling_db - safety_db)
     gain_db = target_lufs - loudness
-    envelope = _peak_envelope(x, ignore_below=0.6 * ceiling / db_to_gain(gain_db))
-    y = x
+    hot = 0.6 * ceiling / db_to_gain(gain_db)
+    peaks = _block_peaks(_peak_envelope(x, ignore_below=hot))
+    y = np.empty_like(x)
     for _ in range(6):
-        gain = np.float32(db_to_gain(gain_db))
-        curve = _limiter_gain(envelope * gain, ceiling)
-        y = x * gain if curve is None else x * (gain * curve)
+        _limit(x, db_to_gain(gain_db), peaks, ceiling, y)
         loudness = loudness_lufs(y)
         if abs(loudness - target_lufs) < 0.03:
             break

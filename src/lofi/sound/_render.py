@@ -72,9 +72,9 @@ class Strip:
 STRIPS: dict[str, Strip] = {
     "drums": Strip(-18.5, kit_lufs=-12, font_lufs=-32),
     "bass": Strip(-21.0, kit_lufs=-15, font_lufs=-36, lowpass_hz=2200),
-    "keys": Strip(-19.0, kit_lufs=-6, font_lufs=-29, pan=-0.15, highpass_hz=110),
-    "guitar": Strip(-20.5, kit_lufs=-21, font_lufs=-35, pan=-0.30, highpass_hz=90),
-    "lead": Strip(-20.0, kit_lufs=-12, font_lufs=-32, pan=0.25, highpass_hz=180),
+    "keys": Strip(-19.0, kit_lufs=-6, font_lufs=-29, pan=-0.08, highpass_hz=110),
+    "guitar": Strip(-20.5, kit_lufs=-21, font_lufs=-35, pan=-0.22, highpass_hz=90),
+    "lead": Strip(-20.0, kit_lufs=-12, font_lufs=-32, pan=0.18, highpass_hz=180),
     "pad": Strip(-26.0, kit_lufs=-15, font_lufs=-33, highpass_hz=120),
 }
 

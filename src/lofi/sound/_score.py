@@ -5,31 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lofi.brief import PARTS, InputError
+from lofi.brief import PARTS, InputError, part_of_program
 
 if TYPE_CHECKING:
     import symusic
 
 KICK_PITCHES = frozenset({35, 36})
-
-# The part that stands in for a General MIDI family (program // 8) under an unknown track name.
-# The last two families, percussive and sound effects, have no counterpart.
-_FAMILY_PARTS = (
-    "keys",  # piano
-    "lead",  # chromatic percussion
-    "keys",  # organ
-    "guitar",
-    "bass",
-    "pad",  # strings
-    "pad",  # ensemble
-    "lead",  # brass
-    "lead",  # reed
-    "lead",  # pipe
-    "lead",  # synth lead
-    "pad",  # synth pad
-    "pad",  # synth effects
-    "guitar",  # plucked instruments of the world
-)
 
 
 class Note(NamedTuple):
@@ -55,9 +36,8 @@ def _part_of(track: Any) -> str:
         return name
     if track.is_drum:
         return "drums"
-    family = track.program // 8
-    if 0 <= family < len(_FAMILY_PARTS):
-        return _FAMILY_PARTS[family]
+    if part := part_of_program(track.program):
+        return part
     raise InputError(
         f"track {track.name!r} (program {track.program}) is no instrument this band has. "
         f"Name the track after one of: {', '.join(PARTS)}."
