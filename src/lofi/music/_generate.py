@@ -68,7 +68,7 @@ def generate(
     bars: int,
     sampling: Sampling,
     best_of: int = 4,
-    threads: int = 2,
+    threads: int = 1,
     progress: Callable[[float], None] | None = None,
 ) -> Composition:
     """Write a piece of exactly `bars` bars for a settled brief."""
