@@ -116,6 +116,7 @@ def train(
     )
     transformers.set_seed(recipe.seed)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()  # progress is told by the caller
     model = transformers.GPT2LMHeadModel(config)
     checkpoint = None if fresh else _last_checkpoint(out, config)
     out.mkdir(parents=True, exist_ok=True)
