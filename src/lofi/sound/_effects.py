@@ -164,7 +164,7 @@ def chorus(
 
 
 def room_response(rng: Generator, *, decay_s: float, predelay_s: float = 0.018) -> Audio:
-    """The impulse response (2, samples) of a dull room; the energy of each channel is 1.
+    """The impulse response (2, samples) of a dull room, of unit gain from 250 Hz to 2 kHz.
 
     `decay_s` is the time to -60 dB. Noise that loses its treble as it decays, and nine echoes.
     """
@@ -182,7 +182,11 @@ def room_response(rng: Generator, *, decay_s: float, predelay_s: float = 0.018) 
         echoes[k % 2, at] += rng.choice((-1, 1)) * 3 * 0.8**k
     response += lowpass(echoes, 5000)
     response = np.pad(response, ((0, 0), (int(predelay_s * SAMPLE_RATE), 0)))
-    return (response / np.sqrt((response**2).sum(axis=1, keepdims=True))).astype(np.float32)
+    # The room is dull, so its energy is in the mids: that is where "mix" has to mean what it says.
+    spectrum = np.abs(np.fft.rfft(response, axis=1))
+    frequencies_hz = np.fft.rfftfreq(response.shape[1], 1 / SAMPLE_RATE)
+    mids = spectrum[:, (frequencies_hz > 250) & (frequencies_hz < 2000)]
+    return (response / np.sqrt((mids**2).mean(axis=1, keepdims=True))).astype(np.float32)
 
 
 def add_reverb(x: Audio, send: Audio, response: Audio, mix: float) -> Audio:

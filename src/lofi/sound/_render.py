@@ -58,23 +58,25 @@ class Strip:
 
     `level_lufs` is where the part's loud moments sit in the mix, against the other parts;
     `kit_lufs` and `font_lufs` are what it measures at mezzo piano before any gain, from the
-    built-in kit and from a usual General MIDI SoundFont.
+    built-in kit and from a usual General MIDI SoundFont; `reverb_send` is how much of it the room
+    hears.
     """
 
     level_lufs: float
     kit_lufs: float
     font_lufs: float
+    reverb_send: float = 1.0
     pan: float = 0.0
     highpass_hz: float | None = None
     lowpass_hz: float | None = None
 
 
 STRIPS: dict[str, Strip] = {
-    "drums": Strip(-18.5, kit_lufs=-12, font_lufs=-32),
-    "bass": Strip(-21.0, kit_lufs=-15, font_lufs=-36, lowpass_hz=2200),
+    "drums": Strip(-18.5, kit_lufs=-12, font_lufs=-32, reverb_send=0.25),
+    "bass": Strip(-21.0, kit_lufs=-15, font_lufs=-36, reverb_send=0.25, lowpass_hz=2200),
     "keys": Strip(-19.0, kit_lufs=-6, font_lufs=-29, pan=-0.08, highpass_hz=110),
     "guitar": Strip(-20.5, kit_lufs=-21, font_lufs=-35, pan=-0.22, highpass_hz=90),
-    "lead": Strip(-20.0, kit_lufs=-12, font_lufs=-32, pan=0.18, highpass_hz=180),
+    "lead": Strip(-20.0, kit_lufs=-12, font_lufs=-32, reverb_send=1.2, pan=0.18, highpass_hz=180),
     "pad": Strip(-26.0, kit_lufs=-15, font_lufs=-33, highpass_hz=120),
 }
 
@@ -223,8 +225,7 @@ def render(
         if keep_stems:
             stems[part] = stem.copy()
         stem = _channel_effects(part, stem, character, kicks)
-        amount = _REVERB_SENDS[part]
-        send += (stem[0] + stem[1]) * np.float32(0.5 * amount)
+        send += (stem[0] + stem[1]) * np.float32(0.5 * STRIPS[part].reverb_send)
         mix = fx.sum_into(mix, stem)
         del played, stem
         tell(0.55 * done / len(parts))
@@ -252,7 +253,3 @@ def measure(samples: NDArray[Any], rate: int) -> tuple[float, float]:
     """
     planes = np.atleast_2d(np.asarray(samples, dtype=np.float32))
     return _mastering.loudness_lufs(planes, rate), _mastering.true_peak_db(planes)
-
-
-# How much of each part the room hears.
-_REVERB_SENDS = {"drums": 0.25, "bass": 0.25, "keys": 1.0, "guitar": 1.0, "lead": 1.2, "pad": 1.0}
