@@ -67,7 +67,7 @@ def test_wrong_briefs_are_named_with_the_remedy(tmp_path: Path):
     complains(lofi("make", "--model", "nowhere", cwd=tmp_path), "nowhere", "lofi train")
     complains(lofi("make", "--soundfont", "none.sf2", cwd=tmp_path), "none.sf2")
     complains(lofi("make", "--seed", "-1", cwd=tmp_path), "seed -1")
-    complains(lofi("make", "--bpm", "fast", cwd=tmp_path), "fast")
+    complains(lofi("make", "--bpm", "fast", cwd=tmp_path), "--bpm", "number")
     complains(lofi("generate", "--out", "x.wav", cwd=tmp_path), ".mid")
     complains(lofi("tokenize", cwd=tmp_path), "data/raw_midi")
     complains(lofi("dataset", cwd=tmp_path), "lofi tokenize")

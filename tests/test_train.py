@@ -68,7 +68,7 @@ def test_a_stopped_training_goes_on_and_its_model_writes_music(dataset: Path, tm
     assert composition.plan.bars == 6
     assert composition.score.note_num() > 0
 
-    with pytest.raises(InputError, match="n_embd = 64"):
+    with pytest.raises(InputError, match="n_layer = 1"):
         train_model(dataset, out, architecture=Architecture(n_embd=128), recipe=recipe(12))
 
 

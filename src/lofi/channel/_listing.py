@@ -186,10 +186,9 @@ def write_listing(facts: TrackFacts) -> Listing:
     paragraphs.append(f"{_DISCLOSURE}\n{words['name']}, {facts.track_id}")
     hashtags = ["#lofi", f"#{mood.name}", "#" + "".join(words["use"].title().split()[-1:])]
     paragraphs.append(" ".join(dict.fromkeys(h.lower() for h in hashtags)))
-    tags = dict.fromkeys(
-        [*_TAGS, f"{mood.name} lofi", *(f"{a} lofi" for a in mood.aliases), f"lofi {words['use']}",
-         f"{words['bpm']} bpm", facts.key.lower()]
-    )  # fmt: skip
+    shades = [mood.name, *(a for a in mood.aliases if a != "lofi")]
+    about = [*(f"{s} lofi" for s in shades), f"lofi {words['use']}", f"{words['bpm']} bpm"]
+    tags = dict.fromkeys([*_TAGS, *about, facts.key.lower()])
     return Listing(
         _plain(title)[:TITLE_MAX_CHARACTERS].strip(),
         _cut_bytes(_plain("\n\n".join(paragraphs)), DESCRIPTION_MAX_BYTES),

@@ -52,7 +52,11 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        app(standalone_mode=False)
+        # Outside its standalone mode the parser gives exit statuses back instead of leaving.
+        status = app(standalone_mode=False)
+        if status == 128 + signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(status if isinstance(status, int) else 0)
     except LofiError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
