@@ -183,6 +183,32 @@ def test_stopping_in_the_middle_leaves_nothing_behind(tmp_path: Path, how: signa
     assert list((tmp_path / "output").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("batch", "--count", "2", "--duration", "60", "--seed", "1"),
+        ("corpus", "compose", "--count", "3000", "--out", "output"),
+    ],
+)
+def test_stopping_many_at_once_is_quick_and_quiet(tmp_path: Path, command: tuple[str, ...]):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lofi", *command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr
+    time.sleep(6)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to parent and workers alike
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "stopped" in told
+    assert "Traceback" not in told
+    left = [p for p in (tmp_path / "output").iterdir() if p.suffix not in (".mid", ".yaml")]
+    assert left == []
+
+
 def test_the_scripts_are_the_same_doors(tmp_path: Path):
     for script, word in (
         ("01_tokenize", "data/tokenized"),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from lofi.brief import Brief, LofiError, subseed
 from lofi.studio._make import make
 from lofi.studio._settings import Settings
+from lofi.studio._workers import submit, worker_pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,6 @@ def make_many(
     """
     seeds = [subseed(brief.seed, "batch", i) >> 1 for i in range(count)]
     results: dict[int, BatchResult] = {}
-    context = multiprocessing.get_context("spawn")
     # One core each: two processes of one thread finish sooner than one of two (FACTS).
     single = settings.model_copy(
         update={
@@ -47,27 +46,23 @@ def make_many(
             "video": replace(settings.video, threads=1),
         }
     )
-    with ProcessPoolExecutor(min(jobs, count), mp_context=context) as pool:
+    with worker_pool(min(jobs, count)) as pool:
         running: dict[Future[Path], int] = {
-            pool.submit(_one, replace(brief, seed=s), single, options): s for s in seeds
+            submit(pool, _one, replace(brief, seed=s), single, options): s for s in seeds
         }
-        try:
-            while running:
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    seed = running.pop(future)
-                    error = future.exception()
-                    if error is None:
-                        result = BatchResult(seed, future.result(), None)
-                    elif isinstance(error, LofiError):
-                        result = BatchResult(seed, None, str(error))
-                    else:
-                        result = BatchResult(seed, None, f"failed: {error!r}")
-                    results[seed] = result
-                    done(result)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                seed = running.pop(future)
+                error = future.exception()
+                if error is None:
+                    result = BatchResult(seed, future.result(), None)
+                elif isinstance(error, LofiError):
+                    result = BatchResult(seed, None, str(error))
+                else:
+                    result = BatchResult(seed, None, f"failed: {error!r}")
+                results[seed] = result
+                done(result)
     return [results[s] for s in seeds]
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import yaml
 
 from lofi.brief import BUNDLES, MOODS, Brief, InputError, Key, subseed
 from lofi.studio._files import read_json, write_bytes, write_json
+from lofi.studio._workers import submit, worker_pool
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 
@@ -125,7 +124,6 @@ def _read_all(
     files: list[tuple[str, Path]], tokenized: Path, bounds: Any, quality: Any
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Read files over all cores. A file that kills its reader is rejected; the others go on."""
-    context = multiprocessing.get_context("spawn")
     waiting = list(files)
     workers = min(os.cpu_count() or 1, max(1, len(files) // 20))
     alone = False
@@ -133,19 +131,15 @@ def _read_all(
         batch = waiting[:1] if alone else waiting
         finished = 0
         try:
-            with ProcessPoolExecutor(1 if alone else workers, mp_context=context) as pool:
+            with worker_pool(1 if alone else workers) as pool:
                 jobs = [
-                    pool.submit(_read_one, n, str(p), str(tokenized), bounds, quality)
+                    submit(pool, _read_one, n, str(p), str(tokenized), bounds, quality)
                     for n, p in batch
                 ]
-                try:
-                    for (name, _), job in zip(batch, jobs, strict=True):
-                        entry = job.result()
-                        finished += 1
-                        yield name, entry
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
+                for (name, _), job in zip(batch, jobs, strict=True):
+                    entry = job.result()
+                    finished += 1
+                    yield name, entry
         except BrokenProcessPool:
             name, path = batch[finished]
             if alone:
@@ -336,19 +330,14 @@ def compose_corpus(
         (i, path) for i in range(count) if not (path := out / f"piece-{seed}-{i:05d}.mid").exists()
     ]
     done = count - len(wanted)
-    context = multiprocessing.get_context("spawn")
     workers = min(os.cpu_count() or 1, max(1, len(wanted) // 20))
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        jobs = [pool.submit(_compose_one, str(path), seed, i) for i, path in wanted]
-        try:
-            for job in jobs:
-                job.result()
-                done += 1
-                if progress:
-                    progress(done, count)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with worker_pool(workers) as pool:
+        jobs = [submit(pool, _compose_one, str(path), seed, i) for i, path in wanted]
+        for job in jobs:
+            job.result()
+            done += 1
+            if progress:
+                progress(done, count)
     return len(wanted)
 
 
