@@ -120,7 +120,11 @@ def main() -> None:
         head = (
             "# Benchmarks\n\n`make benchmarks` takes these figures (`benchmarks/package.py`).\n\n"
         )
-        page.write_text(head + text)
+        tail = (
+            "\n`python benchmarks/model.py` says how well the shipped model follows the brief; its "
+            "table is in the\n[model's card](../src/lofi/music/checkpoint/README.md).\n"
+        )
+        page.write_text(head + text + tail)
 
 
 if __name__ == "__main__":
