@@ -45,7 +45,7 @@ def figures(score, plan, brief: Brief) -> dict[str, float]:
         "mood bundle recognised": float(told.bundle == find_mood(brief.mood).bundle),
         "instruments as planned": float(set(parts) == asked),
         "consonance (1: all chord tones)": quality["consonance"],
-        "bars in which something plays": quality["presence"],
+        "presence (no gaps: 1)": quality["presence"],
         "notes per beat": told.density,
     }
 
