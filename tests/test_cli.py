@@ -152,14 +152,9 @@ def test_generating_never_loads_torch(tmp_path: Path):
     assert symusic.Score(str(tmp_path / "output/track.mid")).note_num() > 10
 
 
-def test_no_permission_to_write_is_a_sentence(tmp_path: Path):
-    if os.geteuid() == 0:
-        (tmp_path / "file").write_text("")
-        complains(lofi("make", "--out", tmp_path / "file", cwd=tmp_path), "not a folder")
-        return
-    locked = tmp_path / "locked"
-    locked.mkdir(mode=0o500)
-    complains(lofi("make", "--out", locked, cwd=tmp_path), str(locked), "permission", status=1)
+def test_an_out_that_is_a_file_is_a_sentence(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    complains(lofi("make", "--out", tmp_path / "file", cwd=tmp_path), "not a folder")
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -143,6 +143,19 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, stage: str
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_permission_to_write_names_the_folder_and_the_remedy(tmp_path: Path, monkeypatch):
+    # Root may write anywhere: the system's answer is given by hand, before and during the work.
+    def refused(_stage: str, _fraction: float) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "x"))
+
+    with pytest.raises(LofiError, match=r"no permission to write .*another --out"):
+        make(BRIEF, SMALL, out=tmp_path, report=refused)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(pipeline.os, "access", lambda *_: False)
+    with pytest.raises(LofiError, match="no permission to write"):
+        make(BRIEF, SMALL, out=tmp_path)
+
+
 def test_too_little_room_is_told_before_any_work(tmp_path: Path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
     monkeypatch.setattr(pipeline.shutil, "disk_usage", lambda _: usage)
