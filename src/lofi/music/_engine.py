@@ -118,8 +118,6 @@ class OnnxEngine:
             raise LofiError(
                 f"{graph} cannot be loaded ({str(error)[:200]}). Train or export it again."
             ) from error
-        self._ort = ort
-        self._batch = batch
         self._context = arch["n_positions"]
         self._t = 0
         heads = arch["n_head"]

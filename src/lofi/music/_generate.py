@@ -8,7 +8,7 @@ players or a new melody. The last bar is a held chord, so that the piece ends.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import symusic
@@ -56,14 +56,13 @@ class Composition:
     choices: list[dict[str, object]]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Material:
     """A stretch the model has written: its chords, and the notes of each part from tick 0."""
 
     chords: tuple[str, ...]
     bars: int
     parts: dict[str, Notes]
-    uses: int = field(default=0)
 
 
 def generate(
@@ -145,7 +144,6 @@ class _Writer:
             notes = {p: notes.get(p, empty) for p in section.parts}
             self._stock.append(_Material(chords, bars, notes))
             return notes
-        found.uses += 1
         stop = bars * TICKS_PER_BAR
         notes = {p: _clipped(found.parts[p].within(0, stop), stop) for p in section.parts}
         if "lead" in notes and section.name in ("A", "A'", "B"):

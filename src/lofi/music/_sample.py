@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,12 +48,11 @@ def sample(
     count: int,
     sampling: Sampling,
     rng: np.random.Generator,
-    progress: Callable[[int], None] | None = None,
 ) -> list[list[int]]:
     """`count` sequences that continue `prompt` (BOS and controls) as `stretch` demands.
 
     Each returned list starts after the prompt and ends before EOS. The chords of the stretch are
-    written, not sampled. `progress` gets the number of bars the slowest sequence has finished.
+    written, not sampled.
     """
     vocab = vocabulary()
     room = sampling.max_length - len(prompt)
@@ -62,7 +60,6 @@ def sample(
     written: list[list[int]] = [[] for _ in range(count)]
     forced: list[list[int]] = [[] for _ in range(count)]
     logits = engine.prefill(np.tile(np.array(prompt, np.int64), (count, 1)))
-    shown = 0
     while True:
         masked = logits + np.stack([g.mask() for g in grammars])
         tokens = draw(masked, sampling, rng)
@@ -81,8 +78,4 @@ def sample(
                 written[i].append(token)
         if all(g.done for g in grammars):
             return written
-        finished = min(g.bar for g in grammars) - 1
-        if progress and finished > shown:
-            shown = finished
-            progress(finished)
         logits = engine.step(tokens)

@@ -67,10 +67,6 @@ class Chord:
         """The chord's tones as pitch classes, root first."""
         return tuple((self.root + i) % 12 for i in QUALITIES[self.quality])
 
-    def transposed(self, semitones: int) -> Chord:
-        """The same chord `semitones` higher."""
-        return Chord((self.root + semitones) % 12, self.quality)
-
     def symbol(self, *, flats: bool = False) -> str:
         """`Ebmaj7` with flats, `D#maj7` without."""
         shown = {"maj": "", "min": "m", "min7": "m7", "min9": "m9", "min6": "m6", "maj6": "6"}

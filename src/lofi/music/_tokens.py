@@ -337,12 +337,3 @@ def describe(ids: list[int]) -> str:
     """The token names of a sequence, for people."""
     names = vocabulary().names
     return " ".join(names[i] for i in ids)
-
-
-def chord_symbol(control: str, key: Key) -> str | None:
-    """`Am9` for `CHORD_9-min9`; None for `CHORD_none`."""
-    value = control.removeprefix("CHORD_")
-    if value == "none":
-        return None
-    root, quality = value.split("-", 1)
-    return Chord(int(root), quality).symbol(flats=key.flats)

@@ -39,7 +39,7 @@ def make_many(
     """
     seeds = [subseed(brief.seed, "batch", i) >> 1 for i in range(count)]
     results: dict[int, BatchResult] = {}
-    # One core each: two processes of one thread finish sooner than one of two (FACTS).
+    # One core each: two processes of one thread finish sooner than one of two.
     single = settings.model_copy(
         update={
             "generation": replace(settings.generation, threads=1),
