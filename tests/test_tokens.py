@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from lofi.brief import PARTS
 from lofi.music import decode, decode_bars, encode, measure, notes_by_part, segments, vocabulary
-from lofi.music._analysis import Notes, find_chords
 from lofi.music._dataset import Augment, Dropout
 from lofi.music._midi import TICKS_PER_BAR, add_track
+from lofi.music._recognise import Notes, find_chords
 from lofi.music._theory import QUALITIES, Chord
 from lofi.music._tokens import describe
 

@@ -9,23 +9,25 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lofi.music._analysis import Measured, Quality, judge, measure, notes_by_part
+    from lofi.music._analysis import Measured, Quality, judge, measure
     from lofi.music._compose import compose, draw_plan, draw_progression
     from lofi.music._dataset import content_group, goes_to_validation, write_split
     from lofi.music._engine import Model, open_model
     from lofi.music._generate import Composition, generate
     from lofi.music._midi import Bounds, RejectedError, midi_bytes, read_midi
+    from lofi.music._recognise import notes_by_part
     from lofi.music._sample import Sampling
     from lofi.music._tokens import decode, decode_bars, encode, segments, vocabulary
     from lofi.music._train import Architecture, Progress, Recipe, train
 
 _HOME = {
-    "_analysis": ("Measured", "Quality", "judge", "measure", "notes_by_part"),
+    "_analysis": ("Measured", "Quality", "judge", "measure"),
     "_compose": ("compose", "draw_plan", "draw_progression"),
     "_dataset": ("content_group", "goes_to_validation", "write_split"),
     "_engine": ("Model", "open_model"),
     "_generate": ("Composition", "generate"),
     "_midi": ("Bounds", "RejectedError", "midi_bytes", "read_midi"),
+    "_recognise": ("notes_by_part",),
     "_sample": ("Sampling",),
     "_tokens": ("decode", "decode_bars", "encode", "segments", "vocabulary"),
     "_train": ("Architecture", "Progress", "Recipe", "train"),

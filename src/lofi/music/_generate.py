@@ -14,11 +14,11 @@ import numpy as np
 import symusic
 
 from lofi.brief import PARTS, Brief, Key, Plan, Section, find_mood, subseed
-from lofi.music._analysis import HALF_BAR, Notes, notes_by_part
 from lofi.music._compose import draw_plan
 from lofi.music._engine import Model
 from lofi.music._grammar import Stretch
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT, add_track
+from lofi.music._recognise import HALF_BAR, Notes, notes_by_part
 from lofi.music._sample import Sampling, sample
 from lofi.music._theory import Chord
 from lofi.music._tokens import (

@@ -23,8 +23,9 @@ import numpy as np
 import symusic
 
 from lofi.brief import ALL_KEYS, BPM_RANGE, BUNDLES, PARTS, Key
-from lofi.music._analysis import Measured, find_chords, notes_by_part
+from lofi.music._analysis import Measured
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
+from lofi.music._recognise import find_chords, notes_by_part
 from lofi.music._theory import QUALITIES, Chord
 
 if TYPE_CHECKING:
