@@ -129,7 +129,10 @@ def test_generate_writes_a_score_of_the_brief(tmp_path: Path):
     assert told["bpm"] == 88
     score, _ = read_midi(tmp_path / "a.mid")
     assert score.tempos[0].qpm == pytest.approx(88, abs=0.01)
-    assert [m.text for m in score.markers] == [s["name"] for s in told["sections"]]
+    labels = [m.text for m in score.markers]
+    assert [x for x in labels if ":" not in x] == [s["name"] for s in told["sections"]]
+    assert labels[0].startswith("mood: ")
+    assert sum(x.startswith("chord: ") for x in labels) >= 2
     assert measure(score).bars == sum(s["bars"] for s in told["sections"]) == 10
     again = lofi(
         "generate", "--mood", "happy", "--key", "Eb major", "--bpm", "88", "--duration", "30",

@@ -7,6 +7,7 @@ and `offsets.npy` (int64, where each begins, plus the end).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from lofi.brief import PARTS, InputError, subseed
 from lofi.music._tokens import vocabulary
 
 
-def content_group(segments: list[list[int]]) -> str:
+def content_hash(segments: list[list[int]]) -> str:
     """A hash of the music alone: names, bytes and controls aside. Twins share it."""
     music = _music_table()
     digest = hashlib.sha256()
@@ -31,17 +32,37 @@ def goes_to_validation(group: str, share: float, seed: int) -> bool:
     return subseed(seed, "split", group) < share * 2**64
 
 
-def write_split(folder: Path, segments: list[list[int]]) -> None:
-    """Write the arrays of one split."""
+def write_split(folder: Path, segments: Iterable[Sequence[int]], tokens: int) -> int:
+    """Write the arrays of one split, which has so many tokens; gives how many segments.
+
+    The segments are taken one by one and never held together. Raises ValueError if they do not
+    have as many tokens as said.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    lengths = [len(s) for s in segments]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    tokens = np.fromiter((i for s in segments for i in s), np.uint16, int(offsets[-1]))
-    for name, array in (("tokens.npy", tokens), ("offsets.npy", offsets)):
-        aside = folder / f".{name}.part"
-        with aside.open("wb") as file:
-            np.save(file, array)
-        aside.rename(folder / name)
+    aside = {name: folder / f".{name}.part" for name in ("tokens.npy", "offsets.npy")}
+    offsets = [0]
+    try:
+        if tokens:
+            array = np.lib.format.open_memmap(
+                aside["tokens.npy"], mode="w+", dtype=np.uint16, shape=(tokens,)
+            )
+            for segment in segments:
+                array[offsets[-1] : offsets[-1] + len(segment)] = segment
+                offsets.append(offsets[-1] + len(segment))
+            array.flush()
+        else:
+            with aside["tokens.npy"].open("wb") as file:
+                np.save(file, np.zeros(0, np.uint16))
+        if offsets[-1] != tokens:
+            raise ValueError(f"{offsets[-1]} tokens instead of {tokens}")
+        with aside["offsets.npy"].open("wb") as file:
+            np.save(file, np.array(offsets, np.int64))
+        for name, path in aside.items():
+            path.replace(folder / name)
+    finally:
+        for path in aside.values():
+            path.unlink(missing_ok=True)
+    return len(offsets) - 1
 
 
 class Segments:
