@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lofi.brief import InputError, LofiError
-from lofi.music._dataset import Augment, Dropout, Segments
+from lofi.music._dataset import Augment, Dropout, Segments, Variation
 from lofi.music._engine import CARD_FILE, GRAPH_FILE
 from lofi.music._tokens import vocabulary
 
@@ -168,7 +168,12 @@ def train(
         "format": 1,
         "architecture": {"family": "gpt2", "vocab_size": len(vocab), **asdict(architecture)},
         "vocabulary_sha256": vocab.sha256,
-        "recipe": {**asdict(recipe), "control_dropout": asdict(Dropout()), "bf16": bf16},
+        "recipe": {
+            **asdict(recipe),
+            "control_dropout": asdict(Dropout()),
+            "variation": asdict(Variation()),
+            "bf16": bf16,
+        },
         "tier": tier,
         "training": {
             "steps": trainer.state.global_step,
