@@ -190,6 +190,9 @@ _TABLE: dict[str, tuple[tuple[str, str, str, str, float, float], ...]] = {
         ("corpus_unique_bar_share", "share",
          "different bars, transposition aside, among all bars of all pieces",
          _OURS, 0, 1),
+        ("shared_bar_share", "share",
+         "different bars of a piece that, transposition aside, stand in another too",
+         _OURS, 0, 1),
         ("piece_similarity_mean", "Bhattacharyya coefficient",
          ("of the three-note shapes (steps in pitch and time) of two pieces, mean of "
           "all pairs"),
@@ -446,6 +449,8 @@ def _melody(line: Notes, accompaniment: Notes) -> dict[str, float]:
     sung = np.minimum(stop[:-1], step[1:]) - step[:-1]
     span = step[-1] - step[0]
     tone, clash = _against(line, step, stop, accompaniment)
+    if len(tone) < _MIN_MELODY:  # a line on its own has no harmony to fit
+        tone = clash = np.zeros(0)
     return {
         "melody_step_share": _mean((interval >= 1) & (interval <= 2)),
         "melody_leap_share": _mean(interval > 7),
@@ -542,25 +547,34 @@ def diversity(scores: Iterable[symusic.Score]) -> dict[str, float]:
     that many are drawn, always the same ones. Scores are taken one by one and only short hashes
     are kept of them: about 10 kB a piece. Raises ValueError as `statistics` does.
     """
+    bar_count = 0
     bars: Counter[bytes] = Counter()
     windows: Counter[bytes] = Counter()
     shapes: list[tuple[np.ndarray, np.ndarray]] = []
     for score in scores:
         parts = _checked(score)
         pitched = _joined([n for name, n in parts.items() if name != "drums"])
-        bars.update(_digest(content) for content in _bar_contents(pitched))
-        # A piece counts once for a window, however often it repeats it.
+        played = [_digest(content) for content in _bar_contents(pitched)]
+        bar_count += len(played)
+        # A piece counts once for a bar or a window, however often it repeats it.
+        bars.update(set(played))
         windows.update({_digest(w) for w in _windows(parts.get("lead", _joined([])))})
         if len(pitched) >= 3:
             shapes.append(_shapes(pitched))
     likeness = _likeness(shapes)
-    again = sum(pieces for pieces in windows.values() if pieces > 1)
     return {
-        "corpus_unique_bar_share": len(bars) / bars.total() if bars else math.nan,
+        "corpus_unique_bar_share": len(bars) / bar_count if bar_count else math.nan,
+        "shared_bar_share": _elsewhere(bars),
         "piece_similarity_mean": _mean(likeness),
         "piece_similarity_p95": float(np.percentile(likeness, 95)) if len(likeness) else math.nan,
-        "shared_melody_window_share": again / windows.total() if windows else math.nan,
+        "shared_melody_window_share": _elsewhere(windows),
     }
+
+
+def _elsewhere(pieces_with: Counter[bytes]) -> float:
+    """Of what each piece holds, the share that another piece holds too."""
+    held = pieces_with.total()
+    return sum(n for n in pieces_with.values() if n > 1) / held if held else math.nan
 
 
 def _digest(array: np.ndarray) -> bytes:
