@@ -228,6 +228,70 @@ def corpus_list(json_: Json = False, config: Config = None) -> None:
     Console().print(table)
 
 
+@corpus_app.command("stats")
+def corpus_stats(
+    corpus: Annotated[
+        str | None, typer.Argument(help="One corpus; all that were read if left out.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="The picture to write. data/stats.png if left out.")
+    ] = None,
+    json_: Json = False,
+    config: Config = None,
+) -> None:
+    """Show what the music is like: tempo, density, silence, key clarity, chords, swing and more.
+
+    Draws histograms into a picture, with the limits of config.yaml (what lies beyond them is
+    rejected) and the range in which a figure is at its best.
+    """
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    from lofi import studio
+    from lofi.cli._charts import sparkline
+
+    settings = studio.load_settings(config)
+    metadata = settings.paths.metadata
+    stats = studio.corpus_stats(metadata, corpus)
+    picture = png or metadata.with_name("stats.png")
+    studio.draw_stats(stats, settings.quality, picture, title=corpus or "All corpora")
+    rows = {
+        name: [float(v) for v in np.percentile(values, (5, 50, 95))]
+        for name, values in stats.values.items()
+        if len(values)
+    }
+    if json_:
+        say(
+            json.dumps(
+                {
+                    "files": stats.files,
+                    "kept": stats.kept,
+                    "percentiles_5_50_95": rows,
+                    "shares": stats.shares,
+                    "picture": str(picture),
+                },
+                indent=2,
+            )
+        )
+        return
+    table = Table("figure", "unit")
+    for heading in ("5 %", "median", "95 %"):
+        table.add_column(heading, justify="right")
+    table.add_column("spread")
+    for name, title, unit in studio.FIGURES:
+        if name in rows:
+            values = stats.values[name]
+            low, high = (float(v) for v in np.percentile(values, (1, 99)))
+            line = sparkline(values, low, high if high > low else low + 1)
+            table.add_row(title, unit, *(f"{v:.3g}" for v in rows[name]), line)
+    Console().print(table)
+    for what, shares in stats.shares.items():
+        named = ", ".join(f"{n} {share:.0%}" for n, share in list(shares.items())[:8])
+        say(f"{what}: {named or 'no files were kept'}")
+    say(f"{stats.files:,} files, {stats.kept:,} kept; histograms: {picture}")
+
+
 @corpus_app.command("compose")
 def corpus_compose(
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path(
