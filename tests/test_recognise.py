@@ -73,6 +73,15 @@ def test_inversions_keep_their_root_whoever_plays_the_bass(quality: str):
             assert recognised({"keys": played([(0, HALF_BAR, p) for p in above])}) == chord
 
 
+@pytest.mark.parametrize("quality", ["min7", "m7b5", "min6", "maj6", "maj9", "min9", "9"])
+def test_rich_chords_keep_their_tones_over_any_of_them(quality: str):
+    for root in range(12):
+        chord = Chord(root, quality)
+        for low in chord.pitch_classes:
+            found = recognised(block(chord, bass=low))
+            assert set(found.pitch_classes) == set(chord.pitch_classes)
+
+
 @pytest.mark.parametrize(("seventh", "ninth"), [("maj7", "maj9"), ("min7", "min9"), ("7", "9")])
 def test_a_ninth_makes_a_ninth_chord_and_its_absence_a_seventh(seventh: str, ninth: str):
     for root in range(12):

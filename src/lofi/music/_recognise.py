@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import symusic
@@ -28,7 +28,7 @@ HALF_BAR = TICKS_PER_BAR // 2
 SIXTEENTH = TICKS_PER_BEAT // 4
 
 # How much a part's notes say about the harmony; drums nothing.
-_HARMONIC_WEIGHT = {"bass": 1.0, "keys": 1.0, "guitar": 0.9, "pad": 1.0, "lead": 0.35}
+_HARMONIC_WEIGHT = {"bass": 1.0, "keys": 1.0, "guitar": 0.9, "pad": 1.0, "lead": 0.25}
 
 # Semitones above the lowest note within which a note still counts as bass, e-folding.
 _BASS_DEPTH = 4.0
@@ -36,24 +36,26 @@ _BASS_DEPTH = 4.0
 _BASS_FIRST = 2.0
 
 # What a tone says by its place in the chord: how much its sounding speaks for the chord, and what
-# its absence costs. Fitted to the odd half of POP909 and to pieces of the rule composer.
+# its absence costs. Fitted to the odd half of POP909, to pieces of the rule composer
+# and to every inversion of every chord.
 _ROLES = {
     "root": (1.0, 0.0),
-    "third": (0.43, 0.25),
-    "fifth": (0.95, 0.23),
-    "seventh": (0.82, 0.0),
-    "ninth": (0.73, 0.4),
+    "third": (0.6, 0.22),
+    "fifth": (0.93, 0.14),
+    "seventh": (0.84, 0.07),
+    "ninth": (0.86, 0.26),
 }
-# The role of each interval above the root, in semitones; a fourth stands for the third.
+# The role of each interval above the root, in semitones; a fourth stands for the third,
+# and a sixth for the seventh.
 _ROLE_OF = (
     *("root", "ninth", "ninth", "third", "third", "third"),
     *("fifth", "fifth", "fifth", "seventh", "seventh", "seventh"),
 )
-_FOREIGN = -0.8  # what a sounding tone says that the chord lacks
-_ABSENT = 0.08  # share of the sound below which a tone begins to count as absent
-_ROOT_IN_BASS = 0.3
-_TRIAD = 0.2  # the simpler chord is the likelier
-_CHANGE = (0.17, 0.29)  # what a change of chord costs on the bar line, and in mid-bar
+_FOREIGN = -0.72  # what a sounding tone says that the chord lacks
+_ABSENT = 0.09  # share of the sound below which a tone begins to count as absent
+_ROOT_IN_BASS = 0.19
+_TRIAD = 0.18  # the simpler chord is the likelier
+_CHANGE = (0.17, 0.27)  # what a change of chord costs on the bar line, and in mid-bar
 
 _MAJOR_PROFILE = (
     0.238,
@@ -86,6 +88,12 @@ _MINOR_PROFILE = (
 
 # Fewer onsets than this say nothing about how beats are divided.
 _FEW_ONSETS = 8
+# In beats: how far from the beat it is still played, where off-beats may fall, how far around
+# their peak they lie, and how exactly people play.
+_NEAR_BEAT = 0.12
+_OFF_BEATS = (0.42, 0.72)
+_NEAR_OFF_BEAT = 0.07
+_PLAYING = 0.02
 
 # What marks a bar line, and by how much.
 _METRE = {"bass": 1.0, "chords": 0.5, "melody": 0.5, "harmony": 1.5, "kick": 0.3, "snare": -0.3}
@@ -97,12 +105,17 @@ _BEGINS_AT_ZERO = 1.0
 
 # How much a part says about the form: who carries the beat and the harmony, and who colours it.
 _FORM_WEIGHT = {"drums": 2.0, "bass": 2.0, "keys": 2.0, "lead": 1.5, "guitar": 1.0, "pad": 1.0}
+# How much of a bar's likeness is who plays, and how much the rhythm: where sections are cut.
+_CUT_PRESENCE, _CUT_RHYTHM = 2.0, 0.5
+# And how much of it is harmony, and how much the rhythm: which of them are the same.
+_SAME_HARMONY, _SAME_RHYTHM = 0.7, 0.3
 _SECTION_COST = 1.0
 # What a section of so many bars costs beyond that, from 1 to 8: regular lengths are likelier.
 _LENGTH_COST = np.array((1.6, 1.0, 1.6, 0.5, 1.6, 1.0, 1.6, 0.0))
 _THIN_END = 0.9  # an intro or outro is less full than this, relative to the median section
 _THIN_MIDDLE = 0.85  # and so is a break
 _SAME_MATERIAL = 0.8  # likeness of two sections of one letter
+_MANY_SECTIONS = 4  # from so many on, some return
 _SAME_NOTES = 0.97  # likeness of a section that returns as it was
 
 
@@ -265,19 +278,19 @@ def find_swing(parts: dict[str, Notes]) -> float | None:
     onsets = np.concatenate([n.onset for n in parts.values()]) if parts else np.zeros(0, int)
     phase = (onsets % TICKS_PER_BEAT) / TICKS_PER_BEAT
     from_beat = (phase + 0.5) % 1 - 0.5
-    on_beat = from_beat[np.abs(from_beat) < 0.12]
+    on_beat = from_beat[np.abs(from_beat) < _NEAR_BEAT]
     if len(on_beat) >= _FEW_ONSETS:
         phase = (phase - np.median(on_beat)) % 1
     bins = 240
-    reach = np.arange(-18, 19)
-    kernel = np.exp(-0.5 * (reach / (0.02 * bins)) ** 2)
+    reach = 18
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (_PLAYING * bins)) ** 2)
     count = np.bincount((phase * bins).astype(int) % bins, minlength=bins)
-    crowd = np.convolve(np.pad(count, 18, mode="wrap"), kernel, "valid")
-    low, high = round(0.42 * bins), round(0.72 * bins)
+    crowd = np.convolve(np.pad(count, reach, mode="wrap"), kernel, "valid")
+    low, high = (round(edge * bins) for edge in _OFF_BEATS)
     peak = low + int(crowd[low:high].argmax())
     if crowd[peak] < max(crowd[peak - 1], crowd[peak + 1]):
         return None
-    off = phase[np.abs(phase - (peak + 0.5) / bins) <= 0.07]
+    off = phase[np.abs(phase - (peak + 0.5) / bins) <= _NEAR_OFF_BEAT]
     return float(off.mean()) if len(off) >= _FEW_ONSETS else None
 
 
@@ -374,11 +387,13 @@ def find_sections(parts: dict[str, Notes], bars: int) -> list[str]:
     rhythm = [_unit(s) for s, name in zip(strikes, heard, strict=True) if name != "lead"]
     rhythm = np.concatenate(rhythm or [presence], axis=1)
     harmony = np.sqrt(pitch_class_weights(parts, 2 * bars)[0]).reshape(bars, 24)
-    cuts = _regular_cuts(np.concatenate([2 * presence * np.sqrt(weight), rhythm / 2], axis=1))
+    layers = (_CUT_PRESENCE * presence * np.sqrt(weight), _CUT_RHYTHM * rhythm)
+    cuts = _regular_cuts(np.concatenate(layers, axis=1))
     sections = list(pairwise(cuts))
     fullness = np.array([presence[a:b].mean(0) @ weight for a, b in sections])
     names = _thin_names(fullness / max(float(np.median(fullness)), 1e-9))
-    material = np.concatenate([np.sqrt(0.7) * _unit(harmony), np.sqrt(0.3) * _unit(rhythm)], axis=1)
+    made_of = (_SAME_HARMONY**0.5 * _unit(harmony), _SAME_RHYTHM**0.5 * _unit(rhythm))
+    material = np.concatenate(made_of, axis=1)
     _name_by_likeness(names, sections, material, _unit(np.concatenate(strikes, axis=1)))
     return [name for name, (a, b) in zip(names, sections, strict=True) for _ in range(b - a)]
 
@@ -460,14 +475,18 @@ def _name_by_likeness(
         bars = min(a_end - a, b_end - b)
         return float((rows[a : a + bars] * rows[b : b + bars]).sum() / bars)
 
+    full = [i for i, name in enumerate(names) if not name]
+    pairs = [likeness(material, i, j) for i, j in combinations(full, 2)]
+    same = _SAME_MATERIAL
+    if len(full) >= _MANY_SECTIONS:
+        # People play the same less alike than patterns do, but some of so many sections return.
+        same = min(same, (min(pairs) + max(pairs)) / 2)
     known: list[int] = []
-    for i, name in enumerate(names):
-        if name:
-            continue
+    for i in full:
         alike = max(known, key=lambda j: likeness(material, i, j), default=None)
         if alike is None:
             names[i] = "A"
-        elif names[alike] == "B" or likeness(material, i, alike) < _SAME_MATERIAL:
+        elif names[alike] == "B" or likeness(material, i, alike) < same:
             names[i] = "B"
         else:
             family = [j for j in known if names[j] != "B"]
