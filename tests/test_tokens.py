@@ -1,7 +1,6 @@
 """Tokens: nothing of the music is lost but what the grid cannot hold; controls are measured."""
 
 import numpy as np
-import pytest
 import symusic
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,8 +18,6 @@ from lofi.music import (
 )
 from lofi.music._dataset import Augment, Dropout, Variation
 from lofi.music._midi import TICKS_PER_BAR, add_track
-from lofi.music._recognise import Notes, find_chords
-from lofi.music._theory import QUALITIES, Chord
 from lofi.music._tokens import describe
 
 STEP = 40  # ticks per twelfth of a beat
@@ -100,28 +97,6 @@ def test_training_segments_hold_the_same_music(score):
         assert names[-1] == "EOS_None"
         bars = sum(n == "Bar_None" for n in names)
         assert f"BARS_{bars}" in names
-
-
-def chord_notes(chord: Chord, bass: bool) -> dict[str, Notes]:
-    pitches = [60 + (pc - 60) % 12 for pc in chord.pitch_classes]
-    keys = np.array(pitches)
-    full = np.full(len(keys), 960)
-    found = {"keys": Notes(np.zeros(len(keys), int), full, keys, full // 12)}
-    if bass:
-        root = np.array([36 + chord.root])
-        found["bass"] = Notes(np.zeros(1, int), np.array([960]), root, np.array([80]))
-    return found
-
-
-@pytest.mark.parametrize("quality", [q for q in QUALITIES if q not in ("7alt", "aug", "dim7")])
-def test_chords_are_recognised_on_every_root(quality):
-    for root in range(12):
-        chord = Chord(root, quality)
-        (found,) = find_chords(chord_notes(chord, bass=True), 1)
-        assert found is not None
-        assert found.root == root
-        # A ninth chord whose ninth is there is told from its seventh chord.
-        assert set(found.pitch_classes) == set(chord.pitch_classes)
 
 
 def example_segment() -> list[int]:
