@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lofi.music._midi import Bounds, RejectedError, midi_bytes, read_midi
     from lofi.music._recognise import notes_by_part
     from lofi.music._sample import Sampling
+    from lofi.music._statistics import DIVERSITY, FIGURES, Figure, diversity, statistics
     from lofi.music._tokens import decode, decode_bars, encode, segments, vocabulary
     from lofi.music._train import Architecture, Progress, Recipe, train
 
@@ -29,17 +30,18 @@ _HOME = {
     "_midi": ("Bounds", "RejectedError", "midi_bytes", "read_midi"),
     "_recognise": ("notes_by_part",),
     "_sample": ("Sampling",),
+    "_statistics": ("DIVERSITY", "FIGURES", "Figure", "diversity", "statistics"),
     "_tokens": ("decode", "decode_bars", "encode", "segments", "vocabulary"),
     "_train": ("Architecture", "Progress", "Recipe", "train"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Architecture", "Bounds", "Composition", "Measured", "Model", "Progress", "Quality", "Recipe",
-    "RejectedError", "Sampling", "compose", "content_group", "decode", "decode_bars", "draw_plan",
-    "draw_progression", "encode", "generate", "goes_to_validation", "judge", "measure",
-    "midi_bytes", "notes_by_part", "open_model", "read_midi", "segments", "train", "vocabulary",
-    "write_split",
+    "DIVERSITY", "FIGURES", "Architecture", "Bounds", "Composition", "Figure", "Measured", "Model",
+    "Progress", "Quality", "Recipe", "RejectedError", "Sampling", "compose", "content_group",
+    "decode", "decode_bars", "diversity", "draw_plan", "draw_progression", "encode", "generate",
+    "goes_to_validation", "judge", "measure", "midi_bytes", "notes_by_part", "open_model",
+    "read_midi", "segments", "statistics", "train", "vocabulary", "write_split",
 ]  # fmt: skip
 
 
