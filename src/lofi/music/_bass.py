@@ -19,7 +19,7 @@ from lofi.music._material import (
 from lofi.music._midi import TICKS_PER_BAR
 from lofi.music._theory import Chord
 
-_LOW, _HIGH, _HOME = 29, 49, 38
+_LOW, _HIGH, _HOME = 29, 46, 37
 _SOFT = "5837wacdv"
 _APPROACHES = "acdvw>"
 
@@ -142,7 +142,7 @@ class Bassist:
         if mark == "P":
             return self._near(self._pedal(chord))
         if mark == "8":
-            return self._pitch + 12 if self._pitch < 41 else self._pitch - 12
+            return self._pitch + 12 if self._pitch < 37 else self._pitch - 12
         wanted = {"R": chord.root, "3": chord.third, "7": chord.seventh, "5": chord.fifth}
         return self._near(wanted[mark])
 

@@ -132,7 +132,7 @@ class Comper:
         if mark.isdigit():
             octave, index = divmod(int(mark) - 1, len(voices))
             pitch = voices[index] + 12 * octave
-            if pitch > PARTS[self._part].high:
+            if pitch > self._hands.high + 2:
                 pitch -= 12
             soft = 0.98 if step % 8 == 0 else 0.9
             return self._struck(bar, step, length, (pitch,), self._loud * soft)
@@ -274,12 +274,20 @@ def keys_player(band: Band) -> Comper:
 
 def guitar_player(band: Band) -> Comper:
     """The guitar's chords: wide, a little above the keys."""
-    hands = Hands(band, "guitar", centre=band.centre + 0.5, low=50, high=79, size=_FULL_HAND)
+    hands = Hands(
+        band,
+        "guitar",
+        centre=band.centre + 0.5,
+        low=50,
+        high=round(band.centre) + 9,
+        size=_FULL_HAND,
+    )
     return Comper(band, "guitar", hands, loud=0.9, notes=5.0)
 
 
 def pad_player(band: Band, book: Book) -> Pad:
-    """The pad: three voices in another octave than the keys."""
+    """The pad: in another place than the keys, fuller where it carries the music."""
+    size = 3 if band.bundle in ("dreamy", "sleep") else 2
     hands = Hands(
         band, "pad", centre=band.centre + 2.5, low=55, high=round(band.centre) + 9, size=3
     )

@@ -11,7 +11,7 @@ PITCHES = {
     "kick": 36, "snare": 38, "rim": 37, "clap": 39, "hat": 42, "open": 46, "shaker": 70,
     "ride": 51, "tom": 50, "low tom": 45, "crash": 49,
 }  # fmt: skip
-_LOUDNESS = {"X": 1.12, "x": 1.0, "o": 0.8, "g": 0.46, "?": 0.62}
+_LOUDNESS = {"X": 1.18, "x": 1.0, "o": 0.76, "g": 0.4, "?": 0.58}
 _CYMBALS = ("hat", "open", "shaker", "ride")
 _BACKBEAT = ("snare", "rim", "clap")
 _HIT_TICKS = 60
@@ -128,7 +128,7 @@ class Drummer:
                 if name in _CYMBALS:
                     late = self._cymbal_ms
                     wave = sin(2 * pi * (bar * STEPS + step) / (2 * STEPS) + self._breath)
-                    loud *= 0.84 * (1 + 0.07 * wave) * (1.0 if step % 4 == 0 else 0.94)
+                    loud *= 0.76 * (1 + 0.09 * wave) * (1.0 if step % 4 == 0 else 0.9)
                 elif name in _BACKBEAT and mark in "Xxo":
                     late = self._backbeat_ms
                 onset = band.onset(bar, step, late_ms=late)

@@ -22,13 +22,13 @@ from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._theory import Chord
 
 _SEMITONES_PER_STEP = 12 / 7
-_RELIEF = 1.7  # how much of the height of an arc is heard
-_REACH = 8  # a section stays within a tenth: this far above and below its middle
+_RELIEF = 1.8  # how much of the height of an arc is heard
+_REACH = 9  # a section stays within a tenth: this far above and below its middle
 _NEVER = 60.0
 
 # What an interval costs, by its size in semitones: steps are free, wide leaps are events.
-_LEAP_COST = np.array([0.9, 0, 0, 0.1, 0.2, 0.5, 2.4, 0.9, 2.4, 2.8, 5.5, 7.5, 3.4] + [14.0] * 12)
-_CONTOUR_WEIGHT = 0.75  # per semitone that an interval differs from the one its motive wants
+_LEAP_COST = np.array([0.5, 0.05, 0, 0, 0, 0.3, 2.2, 0.5, 1.2, 1.4, 4.5, 7.5, 1.5] + [14.0] * 12)
+_CONTOUR_WEIGHT = 0.8  # per semitone that an interval differs from the one its motive wants
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Book:
                         tone.length,
                         tone.move if i else None,
                         base,
-                        0.5 if i == 0 else 0.07,
+                        0.85 if i == 0 else 0.12,
                         lands=(2 if closes else 1) if last else 0,
                         ceiling=ceiling,
                     )
@@ -255,7 +255,8 @@ def _landing(motive: _Motive, room: int) -> _Motive:
 def _apart(wishes: list[Wish]) -> list[Wish]:
     """No note sounds into the next one."""
     cut = []
-    for wish, following in zip(wishes, [*wishes[1:], None], strict=True):
+    onward: list[Wish | None] = [*wishes[1:], None]
+    for wish, following in zip(wishes, onward[: len(wishes)], strict=True):
         room = following.at - wish.at if following else wish.length
         if room > 0:
             cut.append(replace(wish, length=min(wish.length, room)))
@@ -350,7 +351,7 @@ def _local(
     scale = _among(chord_scale(key, chord))[classes]
     weighty = step % 8 == 0 or wish.length >= 6 or wish.lands
     foreign = ~inside
-    cost = np.where(inside, 0.0, np.where(scale, 0.3, _NEVER))
+    cost = np.where(inside, 0.0, np.where(scale, 0.15, _NEVER))
     if flavour == "blue" and not weighty and wish.length <= 2:
         blue = (key.tonic + (3 if key.mode == "major" else 6)) % 12
         cost = np.where((classes == blue) & ~inside, 1.4, cost)
@@ -358,9 +359,9 @@ def _local(
         bare = (5, 11) if key.mode == "major" else (2, 8)
         cost = cost + 1.1 * (_among(bare)[(classes - key.tonic) % 12] & ~inside)
     if weighty:
-        cost = cost + np.where(inside, 0.0, np.where(colour, 2.2, 9.0))
+        cost = cost + np.where(inside, 0.0, np.where(colour, 1.3, 9.0))
     elif step % 4 == 0 or wish.length >= 4:
-        cost = cost + np.where(inside, 0.0, np.where(colour, 0.7, 3.0))
+        cost = cost + np.where(inside, 0.0, np.where(colour, 0.3, 2.0))
     if weighty:  # long notes tell the key
         cost = cost - 0.7 * (classes == key.tonic) - 0.35 * (classes == key.scale[4])
     if wish.lands:
@@ -395,8 +396,8 @@ class Lead:
         self._book = book
         own = band.own("lead feel")
         self._late_ms = own.uniform(-1, 6)
-        self._centre = band.centre + 10
-        self._lift = own.choice((4, 3, -3, -4))  # B lies elsewhere
+        self._centre = band.centre + 9.5
+        self._lift = own.choice((3.5, 3, -3, -3.5))  # B lies elsewhere
 
     def play(self, scene: Scene) -> list[Note]:
         """The melody of the section."""

@@ -82,7 +82,7 @@ class Hands:
         self._band = band
         self._player = player
         self._centre = centre
-        self._low, self._high, self._size = low, high, size
+        self._low, self.high, self._size = low, high, size
         self._last: Voices = ()
         self._taste: dict[str, float] = {}
         self._mood = ""
@@ -139,7 +139,7 @@ class Hands:
                 continue  # a colour that the key does not hold
             for root in range(chord.root + 24, 96, 12):
                 voices = tuple(root + o for o in shape.offsets)
-                beyond = max(0, self._low - voices[0]) + max(0, voices[-1] - self._high)
+                beyond = max(0, self._low - voices[0]) + max(0, voices[-1] - self.high)
                 if beyond > 6:
                     continue
                 mean = sum(voices) / len(voices)
