@@ -102,7 +102,7 @@ class Bassist:
         if scene.thin:
             return min((main, rows[0]), key=_strokes_per_bar)
         if at % 4 == 3:
-            leading = [r for r in rows if any(m in r.get("steps", "") for m in _APPROACHES)]
+            leading = [r for r in rows if any(m in r.get("steps", "") for m in _APPROACHES)] or rows
             weights = [
                 1.0 / (1 + abs(_strokes_per_bar(r) - _strokes_per_bar(main))) for r in leading
             ]

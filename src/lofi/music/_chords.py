@@ -187,12 +187,12 @@ class Pad:
             for i, pitch in enumerate(voices):
                 before = last[i] if i < len(last) else pitch
                 # A voice that falls by step may hang on for a beat.
-                waits = 0 < before - pitch <= 2 and length >= 8 and own.random() < 0.3
+                waits = 0 < before - pitch <= 2 and not band.is_last(bar) and own.random() < 0.3
                 lines[i].append((step + (4 if waits else 0), pitch))
             for i in range(len(voices), len(lines)):
                 lines[i].append((step, -1))
             moves = 0.75 if self._book.rests(scene, step // STEPS) else 0.35
-            if length >= 16 and own.random() < moves:
+            if length >= 16 and not band.is_last(bar) and own.random() < moves:
                 self._move(lines, voices, scene, step, length, own.choice((8, 8, 12)))
             last = voices
         return self._tied(lines, scene)
@@ -289,6 +289,6 @@ def pad_player(band: Band, book: Book) -> Pad:
     """The pad: in another place than the keys, fuller where it carries the music."""
     size = 3 if band.bundle in ("dreamy", "sleep") else 2
     hands = Hands(
-        band, "pad", centre=band.centre + 2.5, low=55, high=round(band.centre) + 9, size=3
+        band, "pad", centre=band.centre + 2.5, low=55, high=round(band.centre) + 9, size=size
     )
     return Pad(band, hands, book)

@@ -17,10 +17,8 @@ from lofi.music._chords import ROLES, guitar_player, keys_player, pad_player
 from lofi.music._drums import Drummer
 from lofi.music._melody import Book, Counter, Lead
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT, add_track
-from lofi.music._plan import draw_plan, draw_progression
+from lofi.music._plan import draw_plan
 from lofi.music._recognise import notes_by_part
-
-__all__ = ["compose", "draw_plan", "draw_progression", "melody_windows"]
 
 _BROKEN_KEYS_ODDS = 0.15
 _SHORTEST_TICKS = 10

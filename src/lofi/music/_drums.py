@@ -52,6 +52,7 @@ class Drummer:
         self._backbeat_ms = own.uniform(4, 14)
         self._cymbal_ms = own.choice((-6.0, -3.0, 0.0, 0.0, 4.0, 7.0))
         self._breath = own.uniform(0, 2 * pi)
+        self._turns: dict[tuple[str, int], Row] = {}
 
     def play(self, scene: Scene) -> list[Note]:
         """The groove of the section with its turns, and what closes it."""
@@ -87,16 +88,14 @@ class Drummer:
         groove = groove_of(band, scene.letter)
         hits = {k: list(bar_of(v, at)) for k, v in groove.items() if k in PITCHES}
         if at % 2 == 1:
-            turns = [
-                t
-                for t in suited(material("grooves")["turns"], band.bundle)
-                if any(k in hits for k in t if k in PITCHES) or "-" not in str(t)
-            ]
-            labels = ("turn", scene.name, str(at % 4))
-            turn = band.take(labels, turns, [1.0] * len(turns))
-            for name, steps in turn.items():
-                if name in PITCHES:
-                    _overlay(hits, name, tablature(steps))
+            place = (scene.name, at % 4)
+            if place not in self._turns:
+                turns = suited(material("grooves")["turns"], band.bundle)
+                heard = [t for t in turns if _turned(hits, t) != hits]
+                other = self._turns.get((scene.name, 1))
+                heard = [t for t in heard if t is not other] or heard
+                self._turns[place] = band.own("turn", *place).choice(heard) if heard else {}
+            hits = _turned(hits, self._turns[place])
         return hits
 
     def _closing(self, scene: Scene, roll: float, pickup: str) -> dict[str, str] | None:
@@ -136,13 +135,19 @@ class Drummer:
         return rows
 
 
-def _overlay(hits: _Hits, name: str, steps: str) -> None:
-    for i, mark in enumerate(steps):
-        if mark == "-" and name in hits:
-            hits[name][i] = "."
-        elif mark not in ".-":
-            line = hits.setdefault(name, ["."] * STEPS)
-            line[i] = mark if line[i] == "." else line[i]
+def _turned(hits: _Hits, turn: Row) -> _Hits:
+    """The bar with the turn's marks added and those it takes away gone."""
+    out = {name: list(line) for name, line in hits.items()}
+    for name, steps in turn.items():
+        if name not in PITCHES:
+            continue
+        for i, mark in enumerate(tablature(steps)):
+            if mark == "-" and name in out:
+                out[name][i] = "."
+            elif mark not in ".-":
+                line = out.setdefault(name, ["."] * STEPS)
+                line[i] = mark if line[i] == "." else line[i]
+    return out
 
 
 def _replace(hits: _Hits, closing: dict[str, str]) -> None:

@@ -201,7 +201,7 @@ def _varied(tokens: list[str], own: random.Random, odds: float) -> list[str]:
     chosen |= set(own.sample(sung, min(2, len(sung))))
     out = list(tokens)
     for i in sorted(chosen):
-        out[i] += own.choice(("*", "'", "i", ">", "~", "*'", "*"))
+        out[i] += own.choice(("*", "*'", "i'", ">", ">'", "~*"))
     return out
 
 

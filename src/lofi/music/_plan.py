@@ -184,8 +184,8 @@ def draw_plan(brief: Brief, *, bars: int) -> Plan:
     assert brief.bpm
     assert brief.key
     key = brief.key
-    chance = random.Random(subseed(brief.seed, "plan"))
     bundle = find_mood(brief.mood).bundle
+    chance = random.Random(subseed(brief.seed, "plan", bundle))
     swing = chance.choices((6 / 12, 7 / 12, 8 / 12), _SWING_ODDS[bundle])[0]
     band = ["bass", "keys"]
     band += [p for p, odds in _BAND_ODDS[bundle].items() if chance.random() < odds]
