@@ -51,7 +51,6 @@ _MUSPY = "Dong et al., MusPy, ISMIR 2020"
 _MOGREN = "Mogren, C-RNN-GAN, 2016"
 _YANG = "Yang and Lerch, On the evaluation of generative models in music, 2020"
 _FOOTE = "Foote, Visualizing music and audio using self-similarity, 1999"
-_GROOVE = "Gillick et al., Learning to Groove with Inverse Sequence Transformations, ICML 2019"
 _VON_HIPPEL = "von Hippel and Huron, Why do skips precede reversals?, Music Perception 2000"
 _CHORDS = "Yeh et al., Automatic melody harmonization with triad chords, JNMR 2021"
 _LOUBOUTIN = "Louboutin and Meredith, General-purpose compression for music analysis, JNMR 2016"
@@ -86,7 +85,7 @@ _TABLE: dict[str, tuple[tuple[str, str, str, str, float, float], ...]] = {
          _YANG, 0, _INF),
         ("onset_position_entropy", "bits",
          "entropy of the steps of the bar on which notes begin",
-         _WU, 0, 4),
+         _OURS, 0, 4),
         ("groove_consistency_next_bar", "share",
          "steps on which a bar and the next agree whether a note begins",
          _MUSPY, 0, 1),
@@ -108,7 +107,7 @@ _TABLE: dict[str, tuple[tuple[str, str, str, str, float, float], ...]] = {
          _OURS, 0, _INF),
         ("velocity_spread", "MIDI velocity",
          "standard deviation",
-         _GROOVE, 0, 63.5),
+         _OURS, 0, 63.5),
     ),
     "drums": (
         ("drum_hits_per_beat", "hits per beat",
@@ -121,7 +120,7 @@ _TABLE: dict[str, tuple[tuple[str, str, str, str, float, float], ...]] = {
         ("drum_ghost_share", "share",
          ("strokes of snare, rim and clap at most half as fast as the loud ones "
           "(their 90th percentile)"),
-         _GROOVE, 0, 1),
+         _OURS, 0, 1),
         ("drum_kit_size", "pitches",
          "different ones that are struck",
          _YANG, 1, 128),
@@ -130,7 +129,7 @@ _TABLE: dict[str, tuple[tuple[str, str, str, str, float, float], ...]] = {
          _FOOTE, 0, 1),
         ("drum_velocity_spread", "MIDI velocity",
          "standard deviation",
-         _GROOVE, 0, 63.5),
+         _OURS, 0, 63.5),
     ),
     "melody": (
         ("melody_step_share", "share",
@@ -196,10 +195,10 @@ _TABLE: dict[str, tuple[tuple[str, str, str, str, float, float], ...]] = {
         ("piece_similarity_mean", "Bhattacharyya coefficient",
          ("of the three-note shapes (steps in pitch and time) of two pieces, mean of "
           "all pairs"),
-         _YANG, 0, 1),
+         _OURS, 0, 1),
         ("piece_similarity_p95", "Bhattacharyya coefficient",
          "the same, 95th percentile",
-         _YANG, 0, 1),
+         _OURS, 0, 1),
         ("shared_melody_window_share", "share",
          ("eight bars of a lead, transposition aside, that stand in another piece "
           "too"),
@@ -244,7 +243,7 @@ def statistics(score: symusic.Score) -> dict[str, float]:
     found = dict.fromkeys(FIGURES, math.nan)
     pitched = _joined([n for name, n in parts.items() if name != "drums"])
     drums = parts.get("drums")
-    found |= _sound(_joined(list(parts.values())))
+    found |= _silence(_joined(list(parts.values())))
     if len(pitched):
         found |= _pitch(pitched)
         found |= _rhythm(pitched)
@@ -365,8 +364,8 @@ def _rhythm(notes: Notes) -> dict[str, float]:
     }
 
 
-def _sound(notes: Notes) -> dict[str, float]:
-    """Silence, of all parts together."""
+def _silence(notes: Notes) -> dict[str, float]:
+    """How little sounds, of all parts together."""
     if not len(notes):
         return {}
     end = notes.onset + np.maximum(notes.length, 1)

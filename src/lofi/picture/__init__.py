@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from symusic import Score
 
-__all__ = ["Legibility", "render_thumbnail", "render_video", "still"]
+    from lofi.picture._charts import Panel
+
+__all__ = [
+    "Legibility",
+    "Panel",
+    "render_histograms",
+    "render_thumbnail",
+    "render_video",
+    "still",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name != "Panel":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lofi.picture import _charts
+
+    return _charts.Panel
 
 
 def render_video(
@@ -106,3 +123,23 @@ def still(
         width=width,
         height=height,
     )
+
+
+def render_histograms(
+    path: Path,
+    panels: Sequence[Panel],
+    *,
+    title: str,
+    subtitle: str,
+    palette: str = "midnight",
+) -> None:
+    """Write a PNG, 1600 pixels wide, of one histogram per panel, three or four side by side.
+
+    Each shows its values with the median, its limits and what they keep, and a range to compare
+    with. A tail whose outermost hundredth would take up the plot is cut off and told in a note.
+    The file appears under `path` only when it is whole. Raises InputError for an unknown palette
+    or more than 200 panels, OSError when the file cannot be written.
+    """
+    from lofi.picture import _charts
+
+    _charts.render_histograms(path, panels, title=title, subtitle=subtitle, palette=palette)
