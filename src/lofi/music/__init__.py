@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lofi.music._analysis import Judgement, Measured, Quality, hear_chords, judge, measure
-    from lofi.music._compose import compose, draw_plan, draw_progression
+    from lofi.music._compose import compose, melody_windows
     from lofi.music._dataset import content_hash, goes_to_validation, write_split
     from lofi.music._engine import Model, open_model
     from lofi.music._generate import Composition, generate
     from lofi.music._midi import Bounds, RejectedError, labelled_chords, midi_bytes, read_midi
+    from lofi.music._plan import draw_plan, draw_progression
     from lofi.music._recognise import notes_by_part
     from lofi.music._sample import Sampling
     from lofi.music._statistics import DIVERSITY, FIGURES, Figure, diversity, statistics
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
 _HOME = {
     "_analysis": ("Judgement", "Measured", "Quality", "hear_chords", "judge", "measure"),
-    "_compose": ("compose", "draw_plan", "draw_progression"),
+    "_compose": ("compose", "melody_windows"),
     "_dataset": ("content_hash", "goes_to_validation", "write_split"),
     "_engine": ("Model", "open_model"),
     "_generate": ("Composition", "generate"),
     "_midi": ("Bounds", "RejectedError", "labelled_chords", "midi_bytes", "read_midi"),
+    "_plan": ("draw_plan", "draw_progression"),
     "_recognise": ("notes_by_part",),
     "_sample": ("Sampling",),
     "_statistics": ("DIVERSITY", "FIGURES", "Figure", "diversity", "statistics"),
@@ -41,8 +43,8 @@ __all__ = [
     "Measured", "Model", "Progress", "Quality", "Recipe", "RejectedError", "Sampling",
     "compose", "content_hash", "decode", "decode_bars", "diversity", "draw_plan",
     "draw_progression", "encode", "generate", "goes_to_validation", "hear_chords", "judge",
-    "labelled_chords", "measure", "midi_bytes", "notes_by_part", "open_model", "read_midi",
-    "segments", "statistics", "train", "vocabulary", "write_split",
+    "labelled_chords", "measure", "melody_windows", "midi_bytes", "notes_by_part", "open_model",
+    "read_midi", "segments", "statistics", "train", "vocabulary", "write_split",
 ]  # fmt: skip
 
 

@@ -67,6 +67,24 @@ class Chord:
         """The chord's tones as pitch classes, root first."""
         return tuple((self.root + i) % 12 for i in QUALITIES[self.quality])
 
+    @property
+    def third(self) -> int:
+        """The pitch class of its third, or of the fourth that is suspended before it."""
+        return self.pitch_classes[1]
+
+    @property
+    def fifth(self) -> int:
+        """The pitch class of its fifth, perfect unless the chord says otherwise."""
+        above = set(QUALITIES[self.quality])
+        return (self.root + next((i for i in (7, 6, 8) if i in above), 7)) % 12
+
+    @property
+    def seventh(self) -> int:
+        """The pitch class of its seventh, of the sixth in its place, or of a triad's fifth."""
+        above = set(QUALITIES[self.quality])
+        found = next((i for i in (11, 10, 9) if i in above), None)
+        return self.fifth if found is None else (self.root + found) % 12
+
     def symbol(self, *, flats: bool = False) -> str:
         """`Ebmaj7` with flats, `D#maj7` without."""
         shown = {"maj": "", "min": "m", "min7": "m7", "min9": "m9", "min6": "m6", "maj6": "6"}

@@ -1,0 +1,294 @@
+"""The players of chords: keys that comp, the guitar's chords, and a pad of moving voices."""
+
+from __future__ import annotations
+
+from math import exp
+
+from lofi.brief import PARTS
+from lofi.music._band import Band, Note, Scene
+from lofi.music._material import STEPS, Row, bar_of, material, strokes, suited, with_changes
+from lofi.music._melody import Book
+from lofi.music._midi import TICKS_PER_BEAT
+from lofi.music._voicing import Hands, Voices
+
+# Voices that a mark strikes: how many, and how loudly.
+_SHARE = {"X": 1.05, "x": 0.92, "u": 0.86, "b": 0.95, "p": 0.95, "q": 0.9}
+_FULL_HAND = 4
+
+# What keys may add to the piece, in notes a bar, so that the mood's density comes out.
+_KEYS_NOTES = {
+    "chill": 10.0, "melancholic": 6.5, "upbeat": 13.0, "dreamy": 6.0, "focus": 8.0, "sleep": 4.0,
+}  # fmt: skip
+
+# What the guitar does, with its odds; it sings against the lead where there is one.
+ROLES: dict[str, dict[str, float]] = {
+    "chill": {"counter": 0.4, "broken": 0.25, "stops": 0.2, "offbeat": 0.15},
+    "melancholic": {"counter": 0.45, "broken": 0.35, "stops": 0.2},
+    "upbeat": {"counter": 0.25, "broken": 0.2, "stops": 0.25, "offbeat": 0.3},
+    "dreamy": {"counter": 0.4, "broken": 0.5, "stops": 0.1},
+    "focus": {"counter": 0.35, "broken": 0.35, "stops": 0.2, "offbeat": 0.1},
+    "sleep": {"counter": 0.35, "broken": 0.55, "stops": 0.1},
+}
+
+
+def notes_per_bar(row: Row) -> float:
+    """About how many notes a pattern strikes in a bar with four voices."""
+    line = "".join(row["steps"].split())
+    struck = {"X": 4, "x": 4, ">": 4, "u": 2, "p": 2, "q": 2, ".": 0, "-": 0}
+    return sum(struck.get(mark, 1) for mark in line) * STEPS / len(line)
+
+
+class Comper:
+    """Plays rhythms of `comping.yaml` on voicings of its own: the keys, or the guitar."""
+
+    def __init__(self, band: Band, part: str, hands: Hands, *, loud: float, notes: float) -> None:
+        self._band = band
+        self._part = part
+        self._hands = hands
+        self._loud = loud
+        self._notes = notes
+        self._late_ms = band.own("comp feel", part).uniform(-1, 5)
+        self._held_into = -1  # the bar whose first beat an early chord already holds
+        self._rhythms: dict[tuple[str, str], tuple[Row, Row]] = {}
+
+    def play(self, scene: Scene, use: str) -> list[Note]:
+        """The section; every fourth bar may close with another rhythm."""
+        band = self._band
+        self._hands.settle(scene.name if scene.name in ("A'", "B") else "A")
+        rows: list[Note] = []
+        for bar in scene.bars:
+            if bar < band.enters(self._part, scene):
+                continue
+            if band.is_last(bar):
+                rows += self._struck(bar, 0, STEPS, self._voices(bar, 0), self._loud, roll_ms=22)
+                break
+            rows += self._bar(scene, bar, use)
+        return rows
+
+    def _patterns(self, scene: Scene, use: str) -> tuple[Row, Row]:
+        """The rhythm of the section, and the one that closes its phrases."""
+        if (use, scene.name) not in self._rhythms:
+            self._rhythms[use, scene.name] = self._drawn(scene, use)
+        return self._rhythms[use, scene.name]
+
+    def _drawn(self, scene: Scene, use: str) -> tuple[Row, Row]:
+        band = self._band
+        rows = suited([r for r in material("comping") if r["use"] == use], band.bundle)
+        rows = rows or [r for r in material("comping") if r["use"] == use]
+        wanted = self._notes * (0.7 if scene.thin else 1.1 if scene.name == "A'" else 1.0)
+        weights = [exp(-(((notes_per_bar(r) - wanted) / 3.0) ** 2)) + 1e-4 for r in rows]
+        name = "thin" if scene.thin else scene.name
+        main = band.take((self._part, use, name), rows, weights)
+        if scene.name == "A'":  # the return comps in another way
+            first = band.take((self._part, use, "A"), rows, weights)
+            others = [w * (r is not first) for r, w in zip(rows, weights, strict=True)]
+            if any(others):
+                main = band.take((self._part, use, "A'", "anew"), rows, others)
+        if scene.thin or use == "offbeat":
+            return main, main
+        return main, band.take((self._part, use, name, "close"), rows, weights)
+
+    def _bar(self, scene: Scene, bar: int, use: str) -> list[Note]:
+        band = self._band
+        at = bar - scene.bars.start
+        main, close = self._patterns(scene, use)
+        pattern = close if at % 4 == 3 else main
+        ring = pattern.get("ring", False)
+        changes = band.changes(bar)
+        mark_new = {"broken": "1", "stops": "p"}.get(use, "x")
+        line = with_changes(bar_of(pattern["steps"], at), changes=changes, mark=mark_new)
+        rows: list[Note] = []
+        marks = strokes(line)
+        for i, (step, length, mark) in enumerate(marks):
+            if step == 0 and bar == self._held_into:
+                continue
+            early = mark == ">"
+            if early and not (band.plays(self._part, bar + 1) and not band.is_last(bar + 1)):
+                mark, early = "u", False
+            if early:
+                self._held_into = bar + 1
+                length += 4
+                voices = self._voices(bar + 1, 0)
+            else:
+                voices = self._voices(bar, step)
+            if ring:
+                length = (8 if changes and step < 8 else STEPS) - step
+            elif i + 1 == len(marks) and step + length < STEPS and length >= 4:
+                length = min(length + 2, STEPS - step)  # the last chord is let go late
+            rows += self._marked(bar, step, length, mark, voices)
+        return rows
+
+    def _voices(self, bar: int, step: int) -> Voices:
+        band = self._band
+        half = 2 * bar + step // 8
+        rooted = band.plays("bass", bar)
+        voices = self._hands.voicing(band.chord(bar, step), alone=not rooted)
+        band.sounding.setdefault(half, set()).update(voices)
+        if not step // 8 and not band.changes(bar):
+            band.sounding.setdefault(half + 1, set()).update(voices)
+        return voices
+
+    def _marked(self, bar: int, step: int, length: int, mark: str, voices: Voices) -> list[Note]:
+        if mark.isdigit():
+            octave, index = divmod(int(mark) - 1, len(voices))
+            pitch = voices[index] + 12 * octave
+            if pitch > self._hands.high + 2:
+                pitch -= 12
+            soft = 0.98 if step % 8 == 0 else 0.9
+            return self._struck(bar, step, length, (pitch,), self._loud * soft)
+        chosen = {"u": voices[-2:], "p": voices[-2:], "b": voices[:1], "q": voices[:2]}
+        factor = self._loud * _SHARE.get(mark, 0.96)
+        return self._struck(bar, step, length, chosen.get(mark, voices), factor, roll_ms=10)
+
+    def _struck(
+        self, bar: int, step: int, length: int, voices: Voices, loud: float, roll_ms: float = 0.0
+    ) -> list[Note]:
+        """Voices struck together, now and then gently rolled from below."""
+        band = self._band
+        late = self._late_ms
+        rolled = roll_ms if len(voices) > 2 and band.chance.random() < 0.4 else 0.0
+        share = 0.95 if length > 2 else 0.8
+        sounding = band.length(bar, step, length, share)
+        rows = []
+        for i, pitch in enumerate(voices):
+            along = i / max(1, len(voices) - 1) - 0.5
+            onset = band.onset(bar, step, late + rolled * along)
+            # The top voice sings, the inner ones stay back.
+            voiced = loud * (1.03 if i == len(voices) - 1 else 0.95 if i else 0.99)
+            rows.append((onset, sounding, pitch, band.loudness(bar, step, voiced)))
+        return rows
+
+
+class Pad:
+    """Held voices that move one by one: common tones are tied, some wait as suspensions."""
+
+    def __init__(self, band: Band, hands: Hands, book: Book) -> None:
+        self._band = band
+        self._hands = hands
+        self._book = book
+
+    def play(self, scene: Scene) -> list[Note]:
+        """The chords of the section as lines, a note for each time a voice moves."""
+        band = self._band
+        self._hands.settle(scene.letter)
+        own = band.own("pad", scene.name, scene.times)
+        spans = self._spans(scene)
+        lines: list[list[tuple[int, int]]] = []  # per voice: (step from the section's start, pitch)
+        last: Voices = ()
+        for step, length in spans:
+            bar = scene.bars.start + step // STEPS
+            half = 2 * bar + (step % STEPS) // 8
+            avoid = frozenset(band.sounding.get(half, ()))
+            voices = self._hands.voicing(band.chord(bar, step % STEPS), avoid=avoid)
+            for h in range(half, half + length // 8):
+                band.sounding.setdefault(h, set()).update(voices)
+            while len(lines) < len(voices):
+                lines.append([])
+            for i, pitch in enumerate(voices):
+                before = last[i] if i < len(last) else pitch
+                # A voice that falls by step may hang on for a beat.
+                waits = 0 < before - pitch <= 2 and not band.is_last(bar) and own.random() < 0.3
+                lines[i].append((step + (4 if waits else 0), pitch))
+            for i in range(len(voices), len(lines)):
+                lines[i].append((step, -1))
+            moves = 0.75 if self._book.rests(scene, step // STEPS) else 0.35
+            if length >= 16 and not band.is_last(bar) and own.random() < moves:
+                self._move(lines, voices, scene, step, length, own.choice((8, 8, 12)))
+            last = voices
+        return self._tied(lines, scene)
+
+    def _move(
+        self,
+        lines: list[list[tuple[int, int]]],
+        voices: Voices,
+        scene: Scene,
+        step: int,
+        length: int,
+        after: int,
+    ) -> None:
+        """Let the upper voice (where the lead rests) or an inner one step aside and come back."""
+        band = self._band
+        bar = scene.bars.start + step // STEPS
+        chord = band.chord(bar, step % STEPS)
+        index = len(voices) - 1 if self._book.rests(scene, step // STEPS) else 1 % len(voices)
+        above = voices[index + 1] if index + 1 < len(voices) else PARTS["pad"].high
+        below = voices[index - 1] if index else PARTS["pad"].low
+        inside = set(chord.pitch_classes)
+        choices = [
+            p
+            for p in range(below + 2, above - 1)
+            if 0 < abs(p - voices[index]) <= 4
+            and (p % 12 in inside or p % 12 in self._book.colours(chord))
+        ]
+        if choices:
+            nearest = min(choices, key=lambda p: (abs(p - voices[index]), -p))
+            lines[index].append((step + after, nearest))
+            if length >= after + 12 and nearest % 12 not in inside:
+                lines[index].append((step + after + 4, voices[index]))
+
+    def _spans(self, scene: Scene) -> list[tuple[int, int]]:
+        """(first step, steps) of each stretch of one chord, two bars at most."""
+        band = self._band
+        spans: list[tuple[int, int]] = []
+        for at, bar in enumerate(scene.bars):
+            for half in (0, 8):
+                step = at * STEPS + half
+                same = spans and band.chord(bar, half) == band.chord(
+                    scene.bars.start + spans[-1][0] // STEPS, spans[-1][0] % STEPS
+                )
+                last_bar = band.is_last(bar) and half == 0
+                if same and spans[-1][1] < 32 and not last_bar:
+                    spans[-1] = (spans[-1][0], spans[-1][1] + 8)
+                else:
+                    spans.append((step, 8))
+        return spans
+
+    def _tied(self, lines: list[list[tuple[int, int]]], scene: Scene) -> list[Note]:
+        """Notes of the lines: equal neighbours are one note, two bars at most."""
+        band = self._band
+        rows: list[Note] = []
+        stop = len(scene.bars) * STEPS
+        for voice, line in enumerate(lines):
+            tied: list[tuple[int, int]] = []
+            for step, pitch in line:
+                if not tied or tied[-1][1] != pitch or step - tied[-1][0] >= 2 * STEPS:
+                    tied.append((step, pitch))
+            for (step, pitch), until in zip(tied, [s for s, _ in tied[1:]] + [stop], strict=True):
+                if pitch < 0 or until <= step:
+                    continue
+                bar = scene.bars.start + step // STEPS
+                onset = band.onset(bar, step % STEPS)
+                length = band.ticks(scene.bars.start + until // STEPS, until % STEPS) - onset
+                loud = band.loudness(bar, step % STEPS, 0.86 if voice == len(lines) - 1 else 0.8)
+                rows.append((onset, max(TICKS_PER_BEAT // 2, length - 6), pitch, loud))
+        return rows
+
+
+def keys_player(band: Band) -> Comper:
+    """The electric piano: four voices in the middle."""
+    hands = Hands(
+        band, "keys", centre=band.centre - 4.5, low=48, high=round(band.centre) + 8, size=_FULL_HAND
+    )
+    return Comper(band, "keys", hands, loud=1.0, notes=_KEYS_NOTES[band.bundle])
+
+
+def guitar_player(band: Band) -> Comper:
+    """The guitar's chords: wide, a little above the keys."""
+    hands = Hands(
+        band,
+        "guitar",
+        centre=band.centre + 0.5,
+        low=50,
+        high=round(band.centre) + 9,
+        size=_FULL_HAND,
+    )
+    return Comper(band, "guitar", hands, loud=0.9, notes=5.0)
+
+
+def pad_player(band: Band, book: Book) -> Pad:
+    """The pad: in another place than the keys, fuller where it carries the music."""
+    size = 3 if band.bundle in ("dreamy", "sleep") else 2
+    hands = Hands(
+        band, "pad", centre=band.centre + 2.5, low=55, high=round(band.centre) + 9, size=size
+    )
+    return Pad(band, hands, book)

@@ -1,0 +1,239 @@
+"""The plan of a piece: its form, its harmony, and who of the band plays when."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import NamedTuple
+
+from lofi.brief import PARTS, Brief, Key, Plan, Section, find_mood, subseed
+from lofi.music._material import material, suited
+from lofi.music._theory import Chord
+
+_NUMERAL = re.compile(r"([b#]?)(VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)([^~^]*)([~^]?)$")
+_DEGREES = {"i": 0, "ii": 2, "iii": 4, "iv": 5, "v": 7, "vi": 9, "vii": 11}
+_LARGE = {"": "maj", "6": "maj6", "sus": "7sus4", "alt": "7alt", "o7": "dim7"}
+_SMALL = {"": "min", "6": "min6", "7": "min7", "9": "min9", "ø": "m7b5", "o7": "dim7"}
+_COLOURS = {"maj9": "maj7", "maj7": "maj9", "min9": "min7", "min7": "min9", "9": "7", "7": "9"}
+_DARK = ("min", "min7", "min9", "min6", "m7b5")
+
+# Swing by bundle: off-beats at 6, 7 or 8 twelfths of the beat (50, 58 or 67 %), with their odds.
+_SWING_ODDS: dict[str, tuple[float, float, float]] = {
+    "chill": (0.1, 0.55, 0.35),
+    "melancholic": (0.25, 0.55, 0.2),
+    "upbeat": (0.15, 0.5, 0.35),
+    "dreamy": (0.4, 0.5, 0.1),
+    "focus": (0.3, 0.55, 0.15),
+    "sleep": (0.6, 0.4, 0.0),
+}
+# How often a part is in the band at all; bass and keys always are.
+_BAND_ODDS: dict[str, dict[str, float]] = {
+    "chill": {"drums": 1.0, "lead": 0.95, "guitar": 0.5, "pad": 0.4},
+    "melancholic": {"drums": 0.92, "lead": 0.95, "guitar": 0.45, "pad": 0.5},
+    "upbeat": {"drums": 1.0, "lead": 0.97, "guitar": 0.55, "pad": 0.3},
+    "dreamy": {"drums": 0.8, "lead": 0.92, "guitar": 0.4, "pad": 0.9},
+    "focus": {"drums": 1.0, "lead": 0.66, "guitar": 0.4, "pad": 0.4},
+    "sleep": {"drums": 0.3, "lead": 0.66, "guitar": 0.25, "pad": 0.8},
+}
+
+# Harmony -------------------------------------------------------------------------------------
+
+
+class _Written(NamedTuple):
+    """A chord as a table has it: what it is, its accidental, its mark of re-harmonisation."""
+
+    chord: Chord
+    accidental: str
+    mark: str
+
+
+def _numeral(text: str, tonic: int) -> _Written:
+    match = _NUMERAL.match(text)
+    assert match, text
+    accidental, degree, suffix, mark = match.groups()
+    root = tonic + _DEGREES[degree.lower()] + {"b": -1, "#": 1, "": 0}[accidental]
+    table = _SMALL if degree.islower() else _LARGE
+    return _Written(Chord(root % 12, table.get(suffix, suffix)), accidental, mark)
+
+
+def _spelled(written: _Written, key: Key) -> str:
+    """The symbol: degrees of the key as its signature has them, borrowed ones by their accidental.
+
+    A degree without accidental outside the key (VII in minor) is a raised one.
+    """
+    flats = key.flats if written.chord.root in key.scale else written.accidental == "b"
+    return written.chord.symbol(flats=flats)
+
+
+def draw_progression(key: Key, mood: str, bars: int, seed: int) -> tuple[str, ...]:
+    """Chord symbols for `bars` bars, two a bar: a loop of the mood and mode, coloured anew."""
+    bundle = find_mood(mood).bundle
+    chance = random.Random(subseed(seed, "progression", bundle))
+    rows = [r for r in material("progressions")["loops"] if r["mode"] == key.mode]
+    row = chance.choice(suited(rows, bundle))
+    loop = _read(row["chords"], key.tonic, chance)
+    halves: list[_Written] = []
+    while len(halves) < 2 * bars:
+        # The first time round the loop is told plainly, later it may be led elsewhere.
+        halves += _reharmonised(loop, key, chance, odds=0.5 if halves else 0.2)
+    return tuple(_spelled(w, key) for w in halves[: 2 * bars])
+
+
+def _read(chords: str, tonic: int, chance: random.Random) -> list[_Written]:
+    """Two written chords a bar; sevenths and ninths change places now and then."""
+    coloured: dict[str, _Written] = {}
+    halves = []
+    for bar in chords.split("|"):
+        numerals = bar.split()
+        for text in (numerals[0], numerals[-1]):
+            if text not in coloured:
+                written = _numeral(text, tonic)
+                root, quality = written.chord.root, written.chord.quality
+                if quality in _COLOURS and chance.random() < 0.25:
+                    written = written._replace(chord=Chord(root, _COLOURS[quality]))
+                coloured[text] = written
+            halves.append(coloured[text])
+    return halves
+
+
+def _reharmonised(
+    loop: list[_Written], key: Key, chance: random.Random, odds: float
+) -> list[_Written]:
+    """The loop with some of its marked chords exchanged for others of the same direction."""
+    out = list(loop)
+    for bar in range(len(loop) // 2):
+        first, second = 2 * bar, 2 * bar + 1
+        after = (second + 1) % len(loop)
+        if loop[second].mark == "~" and chance.random() < odds:
+            _redirect(out, first, second, loop[after].chord, key, chance)
+        elif (
+            loop[after].mark == "^"
+            and loop[first] == loop[second]
+            and out[second].chord.root != (loop[after].chord.root + 7) % 12
+            and chance.random() < odds
+        ):
+            quality = "7alt" if loop[after].chord.quality in _DARK else "9"
+            out[second] = _Written(Chord((loop[after].chord.root + 7) % 12, quality), "", "")
+    return out
+
+
+def _redirect(
+    out: list[_Written], first: int, second: int, goal: Chord, key: Key, chance: random.Random
+) -> None:
+    """A dominant waits on its sus4, becomes its tritone substitute, or is led in by its ii."""
+    written = out[second]
+    root = written.chord.root
+    whole = out[first] == written
+    choices = ["tritone"] if goal.root == (root + 5) % 12 else []
+    if whole:
+        choices += ["sus", "two"]
+    choice = chance.choice(choices or ["sus"])
+    if choice == "tritone":
+        out[second] = _Written(Chord((root + 6) % 12, "9"), "b", "")
+    elif choice == "sus":
+        out[first if whole else second] = written._replace(chord=Chord(root, "7sus4"))
+    else:
+        dark = goal.quality in _DARK and goal.root == (root + 5) % 12
+        two = Chord((root + 7) % 12, "m7b5" if dark else "min9")
+        out[first] = _Written(two, "" if two.root in key.scale else written.accidental or "b", "")
+
+
+def _ending(key: Key, bundle: str, chance: random.Random) -> list[str]:
+    """The two chords before the last bar, then its chord twice: the tonic."""
+    rows = [r for r in material("progressions")["endings"] if r["mode"] == key.mode]
+    numerals = chance.choice(suited(rows, bundle) or rows)["chords"].split()
+    before = [_spelled(_numeral(n, key.tonic), key) for n in (numerals[0], numerals[-1])]
+    quality = "maj9" if key.mode == "major" else "min9"
+    return before + [Chord(key.tonic, quality).symbol(flats=key.flats)] * 2
+
+
+# Form ----------------------------------------------------------------------------------------
+
+_FORMS: dict[int, tuple[tuple[str, ...], ...]] = {
+    1: (("A",),),
+    2: (("A", "A'"), ("A", "B")),
+    3: (("A", "A'", "B"), ("A", "B", "A'")),
+    4: (("A", "A'", "B", "A'"), ("A", "B", "A'", "B")),
+    5: (("A", "A'", "B", "break", "A'"), ("A", "B", "A'", "break", "B")),
+    6: (("A", "A'", "B", "break", "A'", "B"), ("A", "A'", "B", "A'", "break", "A'")),
+}
+
+
+def _sizes(bars: int) -> tuple[int, list[int], int]:
+    """Bars of the intro, of each section between, and of the outro."""
+    if bars < 8:
+        return 0, [bars], 0
+    intro = 4 if bars >= 20 else 2 if bars >= 12 else 0
+    outro = 4 if bars >= 24 else 2
+    rest = bars - intro - outro
+    sizes = [8] * (rest // 8)
+    spare = rest % 8
+    if spare >= 4 or not sizes:
+        sizes.append(spare)
+    elif spare:
+        # A short rest would sound like a mistake: lengthen the ends by it.
+        more = min(spare, 8 - intro)
+        intro += more
+        outro += spare - more
+    return intro, sizes, outro
+
+
+def draw_plan(brief: Brief, *, bars: int) -> Plan:
+    """A seeded form of exactly `bars` bars: who plays when, over which chords."""
+    assert brief.mood
+    assert brief.bpm
+    assert brief.key
+    key = brief.key
+    bundle = find_mood(brief.mood).bundle
+    chance = random.Random(subseed(brief.seed, "plan", bundle))
+    swing = chance.choices((6 / 12, 7 / 12, 8 / 12), _SWING_ODDS[bundle])[0]
+    band = ["bass", "keys"]
+    band += [p for p, odds in _BAND_ODDS[bundle].items() if chance.random() < odds]
+    intro, sizes, outro = _sizes(bars)
+    names: list[str] = []
+    while len(names) < len(sizes):
+        wanted = min(6, len(sizes) - len(names))
+        names += chance.choice(_FORMS[wanted])
+    first = draw_progression(key, brief.mood, 8, subseed(brief.seed, "A"))
+    loops = {"A": first, "B": _contrast(first, brief)}
+    form = [("intro", intro)] * bool(intro) + list(zip(names, sizes, strict=True))
+    form += [("outro", outro)] * bool(outro)
+    sections: list[Section] = []
+    start = 0
+    for name, size in form:
+        loop = loops["B" if name == "B" else "A"]
+        chords = [loop[i % len(loop)] for i in range(2 * size)]
+        if start + size == bars and size > 1:
+            chords[-4:] = _ending(key, bundle, chance)
+        elif start + size == bars:
+            chords = _ending(key, bundle, chance)[2:]
+        parts = _players(name, band, chance)
+        sections.append(Section(name, start, size, parts, tuple(chords)))
+        start += size
+    return Plan(brief.bpm, key, swing, tuple(sections))
+
+
+def _contrast(loop: tuple[str, ...], brief: Brief) -> tuple[str, ...]:
+    """A loop for B that begins elsewhere than A's and shares the fewest of its chords' places."""
+    assert brief.mood
+    assert brief.key
+    drawn = [
+        draw_progression(brief.key, brief.mood, 8, subseed(brief.seed, "B", i)) for i in range(4)
+    ]
+    return min(drawn, key=lambda d: sum(a == b for a, b in zip(d, loop, strict=True)))
+
+
+def _players(name: str, band: list[str], chance: random.Random) -> tuple[str, ...]:
+    """Layers enter and leave: who of the band plays in a section of that name."""
+    gone: set[str] = set()
+    if name == "intro":
+        gone = {"drums", "lead"} if chance.random() < 0.6 else {"bass", "lead"}
+        gone |= {"guitar"} if chance.random() < 0.5 else set()
+    elif name == "A":
+        gone = {chance.choice(["guitar", "pad", "none"])}  # kept for the return
+    elif name == "break":
+        gone = {"drums"} if chance.random() < 0.6 or "pad" not in band else {"keys", "guitar"}
+        gone |= {"lead"} if chance.random() < 0.5 else {"bass"}
+    elif name == "outro":
+        gone = {"lead", "guitar"} if chance.random() < 0.6 else {"drums"}
+    return tuple(p for p in PARTS if p in band and p not in gone)
