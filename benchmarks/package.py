@@ -101,6 +101,10 @@ def package() -> dict[str, float]:
         shutil.rmtree(out)
 
 
+# Between these lines of README.md the figures stand.
+BEGIN, END = "<!-- package: begin -->", "<!-- package: end -->"
+
+
 def main() -> None:
     made = package()  # first: peak memory is that of the largest child so far
     rows = [
@@ -117,14 +121,9 @@ def main() -> None:
     print(text)
     if "--write" in sys.argv:
         page = Path(__file__).with_name("README.md")
-        head = (
-            "# Benchmarks\n\n`make benchmarks` takes these figures (`benchmarks/package.py`).\n\n"
-        )
-        tail = (
-            "\n`python benchmarks/model.py` says how well the shipped model follows the brief; its "
-            "table is in the\n[model's card](../src/lofi/music/checkpoint/README.md).\n"
-        )
-        page.write_text(head + text + tail)
+        before, _, rest = page.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
+        _, _, after = rest.partition(f"{END}\n")
+        page.write_text(f"{before}{BEGIN}\n{text}{END}\n{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
