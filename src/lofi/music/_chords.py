@@ -147,8 +147,8 @@ class Comper:
         band = self._band
         late = self._late_ms
         rolled = roll_ms if len(voices) > 2 and band.chance.random() < 0.4 else 0.0
-        share = 0.95 if length > 2 else 0.8
-        sounding = band.length(bar, step, length, share)
+        # A stab of a sixteenth rings a little into the rest after it.
+        sounding = band.length(bar, step, length, 1.4 if length == 1 else 0.94)
         rows = []
         for i, pitch in enumerate(voices):
             along = i / max(1, len(voices) - 1) - 0.5

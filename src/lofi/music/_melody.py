@@ -21,6 +21,8 @@ from lofi.music._material import STEPS, material, near, strokes, tablature
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._theory import Chord
 
+# How lively a melody is beside the music it stands in: study and sleep want little of it.
+_SONG = {"focus": 0.65, "sleep": 0.65, "melancholic": 1.2, "dreamy": 1.3}
 _SEMITONES_PER_STEP = 12 / 7
 _RELIEF = 1.8  # how much of the height of an arc is heard
 _REACH = 9  # a section stays within a tenth: this far above and below its middle
@@ -86,7 +88,7 @@ class Book:
         band = self._band
         own = band.own("melody", letter)
         table = material("melody")
-        lively = band.lively * (0.65 if band.bundle in ("focus", "sleep") else 0.95)
+        lively = band.lively * _SONG.get(band.bundle, 0.95)
         if letter == "B":  # B breathes otherwise than A
             lively += own.choice((-0.18, 0.18))
         lively = min(0.95, max(0.0, lively + own.uniform(-0.08, 0.08)))

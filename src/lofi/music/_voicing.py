@@ -28,7 +28,7 @@ _LOW_LIMITS = ((48, 7), (52, 4), (55, 3), (58, 2))
 _NO_WAY = 1e9
 _BEYOND = 3.0  # what each semitone beyond where the hands like to lie costs
 _MUD = 12.0
-_FLOATING = 0.4  # a voicing without its root floats, and leaves more to the bass
+_FLOATING = 0.6  # a voicing without its root floats, and leaves more to the bass
 _HOMELESS = 3.4  # the chord of the tonic is where the ear comes home: it likes its root
 _ROOTLESS = 3.5  # what a voicing costs that has no root below where no bass plays it
 
