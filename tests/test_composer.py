@@ -706,7 +706,9 @@ def test_the_lines_of_every_row_are_whole_bars():
         assert strokes(tablature(row["steps"]))
     for row in material("melody")["phrases"]:
         assert len(row["bars"].split()) in (4, 8), row
-        assert all(re.fullmatch(r"\.|[abc](['i~*f>]|[+-]\d)*", t) for t in row["bars"].split()), row
+        assert all(re.fullmatch(r"[.,]|[abc](['i~*f>]|[+-]\d)*", t) for t in row["bars"].split()), (
+            row
+        )
     for row in material("melody")["arcs"]:
         heights = [int(h) for h in row["heights"].split()]
         assert len(heights) == 8
