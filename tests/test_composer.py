@@ -437,6 +437,20 @@ def test_the_backbeat_is_late_and_the_same_in_the_whole_piece():
     assert np.mean(late) > 3
 
 
+def test_the_band_may_hold_its_breath_before_b():
+    held = fills = 0
+    for drums, _, plan in parts_of("drums"):
+        for section, following in pairwise(plan.sections):
+            if following.name != "B" or "drums" not in section.parts or section.bars < 4:
+                continue
+            middle = (following.start_bar - 1) * TICKS_PER_BAR + HALF_BAR
+            late = drums.within(middle + EARLY, middle + HALF_BAR - EARLY)
+            held += not np.isin(late.pitch, (42, 46, 51, 70)).any() and len(late) <= 4
+            fills += 1
+    assert fills > 40
+    assert 0.2 < held / fills < 0.9
+
+
 def test_the_guitar_answers_where_the_lead_rests():
     notes, guide = 0, []
     for seed in range(200):
@@ -495,6 +509,49 @@ def test_a_section_of_melody_stays_within_a_tenth_or_so():
                 spans.append(int(sung.pitch.max() - sung.pitch.min()))
     assert 9 <= np.median(spans) <= 16
     assert max(spans) <= 19
+
+
+def test_a_section_of_melody_has_one_climax():
+    peaks = []
+    for lead, _, plan in parts_of("lead"):
+        for section in plan.sections:
+            if section.name in ("A", "A'", "B") and section.bars == 8:
+                bars = bars_of(lead, section.start_bar, 8)
+                sung = [p for b in bars for _, p in b]
+                if len(sung) >= 12:
+                    peaks.append(sum(any(p == max(sung) for _, p in b) for b in bars))
+    assert len(peaks) > 100
+    assert np.mean(np.array(peaks) == 1) > 0.6
+    assert np.mean(np.array(peaks) <= 2) > 0.85
+
+
+def test_b_lies_elsewhere_than_a():
+    apart = []
+    for lead, _, plan in parts_of("lead"):
+        mean = {}
+        for section in plan.sections:
+            start = section.start_bar * TICKS_PER_BAR - EARLY
+            sung = lead.within(start, start + section.bars * TICKS_PER_BAR)
+            if len(sung) >= 6:
+                mean.setdefault(section.name, float(sung.pitch.mean()))
+        if {"A", "B"} <= set(mean):
+            apart.append(abs(mean["A"] - mean["B"]))
+    assert len(apart) > 40
+    assert np.mean(apart) > 2
+
+
+def test_a_pickup_leads_into_the_next_bar(monkeypatch: pytest.MonkeyPatch):
+    phrase = {"name": "picked up", "bars": ", a , b", "lively": 0.5}
+    only(monkeypatch, "melody", {**material("melody"), "phrases": [phrase]})
+    score, plan = compose(brief_for("upbeat", 2), bars=24)
+    lead = notes_by_part(score)["lead"]
+    section = next(s for s in plan.sections if s.name == "A")
+    bars = bars_of(lead, section.start_bar, 8)
+    for at in (0, 2, 4, 6):
+        assert bars[at]
+        # What the bar before may have left ringing aside, it is silent until the pickup.
+        assert min(t for t, _ in bars[at]) >= 24
+        assert abs(bars[at][-1][1] - bars[at + 1][0][1]) <= 5
 
 
 def test_the_melody_sits_on_the_chords_where_it_counts():

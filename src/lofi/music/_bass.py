@@ -142,7 +142,7 @@ class Bassist:
         if mark == "P":
             return self._near(self._pedal(chord))
         if mark == "8":
-            return self._pitch + 12 if self._pitch < 37 else self._pitch - 12
+            return self._pitch + 12 if self._pitch < 41 else self._pitch - 12
         wanted = {"R": chord.root, "3": chord.third, "7": chord.seventh, "5": chord.fifth}
         return self._near(wanted[mark])
 
