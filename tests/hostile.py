@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -46,16 +47,41 @@ def hostile_files() -> dict[str, bytes]:
         + track(b"\x00\x90\x3c\x50" + varint(0x0FFFFFFF) + b"\x80\x3c\x00" + END),
         "tempo zero.mid": header() + track(b"\x00\xff\x51\x03\x00\x00\x00" + SCALE + END),
         "waltz.mid": header() + track(b"\x00\xff\x58\x04\x03\x02\x18\x08" + SCALE + END),
+        "wrong track count.mid": header(tracks=40) + track(END),
+        "ten byte header.mid": header(size=10) + b"\0\0\0\0" + track(END),
+        "riff of nothing.mid": b"RIFF\x04\x00\x00\x00RMID",
+        "riff with a wrong size.rmi": b"RIFF\xff\xff\xff\xffRMIDdata\xff\xff\xff\xffMThd",
+        "tempo flood.mid": header() + track(b"\x00\xff\x51\x03\x00\x00\x01" * 20_000 + SCALE + END),
+        "not one note in range.mid": header()
+        + track((b"\x00\x99\x05\x50\x78\x89\x05\x00") * 200 + END),
+        "note wall.mid": header() + track(b"\x00\x90\x3c\x50\x01\x80\x3c\x00" * 240_000 + END),
         "sysex flood.mid": header() + track((b"\x00\xf0\x04\x01\x02\x03\xf7") * 5000 + END),
     }
 
 
-def write_hostile_folder(folder: Path) -> list[str]:
-    """Write them all, and some with names that must not be trusted; gives the names."""
+HOSTILE_NAMES = [
+    b"<script>alert(1)<.mid",
+    b"\x1b[31mred\x07.mid",
+    b"line\nbreak.mid",
+    b"\xff\xfe no text.mid",
+    "\u202egnp.mid".encode(),
+    b"..mid",
+    b"-rf.mid",
+    b"back\\slash|pipe`tick`.mid",
+    b"%s%n{0}.mid",
+    b"a" * 200 + b".mid",
+]
+
+
+def write_hostile_folder(folder: Path) -> int:
+    """Write them all, and some whose names must not be trusted; gives how many."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = hostile_files()
-    files["<script>alert(1)<.mid"] = b"not midi"
-    files["\x1b[31mred\x07.mid"] = b"not midi"
-    for name, data in files.items():
-        (folder / name.replace("/", "_")).write_bytes(data)
-    return list(files)
+    for name, data in hostile_files().items():
+        (folder / name).write_bytes(data)
+    for name in HOSTILE_NAMES:
+        (folder / os.fsdecode(name)).write_bytes(b"not midi")
+    (folder / "..." / "...").mkdir(parents=True)
+    (folder / "..." / "..." / "deep.MID").write_bytes(b"MThd")
+    (folder / "folder.mid").mkdir()
+    (folder / "dangling.mid").symlink_to("nowhere")
+    return len(hostile_files()) + len(HOSTILE_NAMES) + 1

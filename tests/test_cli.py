@@ -36,7 +36,21 @@ def complains(done, *words: str, status: int = 2) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "make", "generate", "batch", "tokenize", "dataset", "train"]
+    "command",
+    [
+        "",
+        "make",
+        "generate",
+        "batch",
+        "tokenize",
+        "dataset",
+        "train",
+        "corpus",
+        "corpus import",
+        "corpus list",
+        "corpus stats",
+        "corpus compose",
+    ],
 )
 def test_help_teaches(command: str, tmp_path: Path):
     done = lofi(*command.split(), "--help", cwd=tmp_path)
@@ -129,7 +143,10 @@ def test_generate_writes_a_score_of_the_brief(tmp_path: Path):
     assert told["bpm"] == 88
     score, _ = read_midi(tmp_path / "a.mid")
     assert score.tempos[0].qpm == pytest.approx(88, abs=0.01)
-    assert [m.text for m in score.markers] == [s["name"] for s in told["sections"]]
+    labels = [m.text for m in score.markers]
+    assert [x for x in labels if ":" not in x] == [s["name"] for s in told["sections"]]
+    assert labels[0].startswith("mood: ")
+    assert sum(x.startswith("chord: ") for x in labels) >= 2
     assert measure(score).bars == sum(s["bars"] for s in told["sections"]) == 10
     again = lofi(
         "generate", "--mood", "happy", "--key", "Eb major", "--bpm", "88", "--duration", "30",
@@ -155,6 +172,39 @@ def test_generating_never_loads_torch(tmp_path: Path):
 def test_an_out_that_is_a_file_is_a_sentence(tmp_path: Path):
     (tmp_path / "file").write_text("")
     complains(lofi("make", "--out", tmp_path / "file", cwd=tmp_path), "not a folder")
+
+
+def test_a_folder_becomes_a_corpus_that_can_be_looked_at(tmp_path: Path):
+    done = lofi("corpus", "compose", "--count", 6, "--out", "mine", "--json", cwd=tmp_path)
+    told = json.loads(done.stdout)
+    assert told["new"] == 6
+    assert 0 < told["diversity"]["corpus_unique_bar_share"] <= 1
+    (tmp_path / "mine" / "\x1b[2Jbad.mid").write_bytes(b"MThd nothing")
+    done = lofi("corpus", "import", "mine", "--attribution", "me", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "7 files: 6 kept, 1 rejected" in done.stdout
+    assert "6 files are few" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    shown = lofi("corpus", "list", cwd=tmp_path).stdout
+    assert "Apache-2.0" in shown
+    assert "mine" in shown
+    shown = lofi("corpus", "stats", "mine", cwd=tmp_path)
+    assert "Tempo" in shown.stdout
+    assert "7 files, 6 kept" in shown.stdout
+    assert (tmp_path / "data/stats.png").read_bytes().startswith(b"\x89PNG")
+    told = json.loads(lofi("corpus", "stats", "--json", cwd=tmp_path).stdout)
+    assert 50 <= told["percentiles_5_50_95"]["bpm"][1] <= 96
+    complains(lofi("corpus", "stats", "yours", cwd=tmp_path), "'yours'", "mine")
+    done = lofi("dataset", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["corpora"]["mine"]["attribution"] == "me"
+
+
+def test_an_import_that_cannot_be_is_a_sentence(tmp_path: Path):
+    complains(lofi("corpus", "import", "nowhere", cwd=tmp_path), "nowhere", "Make it")
+    (tmp_path / "empty").mkdir()
+    complains(lofi("corpus", "import", "empty", cwd=tmp_path), "no MIDI files in empty")
+    complains(lofi("corpus", "list", cwd=tmp_path), "metadata.json", "lofi tokenize")
+    complains(lofi("corpus", "stats", cwd=tmp_path), "metadata.json", "lofi tokenize")
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

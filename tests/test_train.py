@@ -7,7 +7,7 @@ import pytest
 
 from lofi.brief import Brief, InputError
 from lofi.music import Architecture, Bounds, Quality, Recipe, Sampling, generate, open_model
-from lofi.studio import build_dataset, compose_corpus, tokenize, train_model
+from lofi.studio import Limits, build_dataset, compose_corpus, tokenize, train_model
 
 TINY = Architecture(n_layer=1, n_embd=64, n_head=2, n_positions=2048)
 
@@ -17,7 +17,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("train")
     compose_corpus(root / "raw" / "composed", count=8, seed=1)
     files = (root / "tokenized", root / "metadata.json")
-    tokenize(root / "raw", *files, bounds=Bounds(max_bars=2000), quality=Quality())
+    tokenize(root / "raw", *files, bounds=Bounds(max_bars=2000), quality=Quality(), limits=Limits())
     build_dataset(*files, root / "ds", val_share=0.2, seed=1)
     return root / "ds"
 

@@ -7,9 +7,8 @@ import json
 import os
 import signal
 import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -25,9 +24,8 @@ from lofi.brief import (
     Key,
     LofiError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from lofi.cli._common import Config, Json, bars, say
+from lofi.cli._learn import learn_app
 
 app = typer.Typer(
     name="lofi",
@@ -40,8 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-corpus_app = typer.Typer(help="Corpora of MIDI to learn from.", no_args_is_help=True)
-app.add_typer(corpus_app, name="corpus")
 
 
 def main() -> None:
@@ -94,13 +90,9 @@ def _fail(message: str, status: int) -> None:
     sys.exit(status)
 
 
-def _say(message: str) -> None:
-    print(message)  # noqa: T201
-
-
 def _version(value: bool) -> None:
     if value:
-        _say(f"lofi-empire {__version__}")
+        say(f"lofi-empire {__version__}")
         raise typer.Exit
 
 
@@ -151,10 +143,6 @@ SoundFont = Annotated[
 ]
 Stems = Annotated[bool, typer.Option("--stems", help="Also write one FLAC per part.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for packages. `output` if left out.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Config = Annotated[
-    Path | None, typer.Option(help="Settings file. ./config.yaml if left out and present.")
-]
 
 
 def _brief(
@@ -195,53 +183,6 @@ def _seconds(text: str) -> float:
         ) from error
 
 
-@contextmanager
-def _bars(*stages: str) -> Iterator[Callable[..., None]]:
-    """One progress bar per stage, on stderr; gives report(stage, fraction, note="").
-
-    Where stderr is no terminal, a line per tenth of a stage (or at most every ten seconds) instead.
-    """
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines()
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    with Progress(
-        TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=40),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-    ) as progress:
-        tasks = {s: progress.add_task(s, total=1.0, start=False, note="") for s in stages}
-
-        def report(stage: str, fraction: float, note: str = "") -> None:
-            if not progress.tasks[tasks[stage]].started:
-                progress.start_task(tasks[stage])
-            progress.update(tasks[stage], completed=fraction, note=note)
-
-        yield report
-
-
-def _lines() -> Callable[..., None]:
-    import time
-
-    told: dict[str, tuple[int, float]] = {}
-
-    def report(stage: str, fraction: float, note: str = "") -> None:
-        tenth, now = int(fraction * 10), time.monotonic()
-        last, when = told.get(stage, (-1, 0.0))
-        if tenth > last or (note and now - when > 10):
-            told[stage] = (tenth, now)
-            print(f"{stage} {fraction:.0%} {note}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
-
-    return report
-
-
 # Tracks --------------------------------------------------------------------------------------
 
 
@@ -269,7 +210,7 @@ def make(
     from lofi import studio
 
     settings = studio.load_settings(config)
-    with _bars(*studio.STAGES) as report:
+    with bars(*studio.STAGES) as report:
         package = studio.make(
             brief,
             settings,
@@ -280,10 +221,10 @@ def make(
             report=report,
         )
     if json_:
-        _say(json.dumps({"path": str(package.path), **package.track}, indent=2))
+        say(json.dumps({"path": str(package.path), **package.track}, indent=2))
         return
     measured = package.track["measured"]
-    _say(
+    say(
         f"{package.track['title']}: {measured['bpm']:.0f} bpm, {measured['key']}, "
         f"{measured['duration_s']:.1f} s, {measured['lufs']:.1f} LUFS, "
         f"seed {brief.seed}\n"
@@ -320,7 +261,7 @@ def generate(
     settings = studio.load_settings(config)
     if out.suffix.lower() not in (".mid", ".midi"):
         raise InputError(f"--out {out} must end in .mid.")
-    with _bars("compose") as report:
+    with bars("compose") as report:
         composition = studio.write_score(brief, settings, model_path=model, out=out, report=report)
     plan = composition.plan
     if json_:
@@ -328,10 +269,10 @@ def generate(
             {"name": s.name, "start_bar": s.start_bar, "bars": s.bars} for s in plan.sections
         ]
         told = {"path": str(out), "seed": brief.seed, "bpm": plan.bpm, "key": str(plan.key)}
-        _say(json.dumps({**told, "sections": sections}, indent=2))
+        say(json.dumps({**told, "sections": sections}, indent=2))
         return
     form = " ".join(f"{s.name}({s.bars})" for s in plan.sections)
-    _say(f"{out}: {plan.bars} bars, {plan.bpm:g} bpm, {plan.key}, seed {brief.seed}\nform: {form}")
+    say(f"{out}: {plan.bars} bars, {plan.bpm:g} bpm, {plan.key}, seed {brief.seed}\nform: {form}")
 
 
 @app.command()
@@ -367,7 +308,7 @@ def batch(
 
     settings = studio.load_settings(config)
     results: list[Any] = []
-    with _bars("tracks") as report:
+    with bars("tracks") as report:
         report("tracks", 0.0)
 
         def done(result: Any) -> None:
@@ -390,144 +331,13 @@ def batch(
             {"seed": r.seed, "path": str(r.path) if r.path else None, "error": r.error}
             for r in results_in_order
         ]
-        _say(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2))
     else:
         for result in results_in_order:
-            _say(f"{result.path}" if result.path else f"seed {result.seed}: {result.error}")
+            say(f"{result.path}" if result.path else f"seed {result.seed}: {result.error}")
     failed = sum(r.path is None for r in results_in_order)
     if failed:
         raise LofiError(f"{failed} of {count} tracks failed; their reasons are above.")
 
 
-# From MIDI to a model ------------------------------------------------------------------------
-
-
-@app.command()
-def tokenize(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Folder of MIDI. data/raw_midi if left out.")
-    ] = None,
-    json_: Json = False,
-    config: Config = None,
-) -> None:
-    """Read a folder of MIDI into tokens: data/tokenized/*.json and data/metadata.json.
-
-    Every file ends as kept, rejected (with the reason) or duplicate (of which). Started again, it
-    reads only what is new or changed.
-    """
-    from lofi import studio
-
-    settings = studio.load_settings(config)
-    paths = settings.paths
-    with _bars("tokenize") as report:
-        metadata = studio.tokenize(
-            folder or paths.raw_midi,
-            paths.tokenized,
-            paths.metadata,
-            bounds=settings.bounds,
-            quality=settings.quality,
-            progress=lambda n, of: report("tokenize", n / of),
-        )
-    if json_:
-        _say(json.dumps({k: v for k, v in metadata.items() if k != "entries"}, indent=2))
-        return
-    _say(
-        f"{metadata['files']} files: {metadata['kept']} kept, {metadata['rejected']} rejected, "
-        f"{metadata['duplicate']} duplicates. Each one's figures or reason: {paths.metadata}"
-    )
-    for reason, count in list(metadata["reasons"].items())[:8]:
-        _say(f"  {count:5d}  {reason}")
-    if metadata["kept"] == 0:
-        raise InputError("no file was kept, so there is nothing to learn from.")
-
-
-@app.command()
-def dataset(json_: Json = False, config: Config = None) -> None:
-    """Cut the tokenised files 90/10 into data/datasets/{train,val}, by content."""
-    from lofi import studio
-
-    settings = studio.load_settings(config)
-    paths = settings.paths
-    with _bars("dataset") as report:
-        described = studio.build_dataset(
-            paths.tokenized,
-            paths.metadata,
-            paths.datasets,
-            val_share=settings.split.val_share,
-            seed=settings.split.seed,
-            progress=lambda n, of: report("dataset", n / of),
-        )
-    if json_:
-        _say(json.dumps(described, indent=2))
-        return
-    for split in ("train", "val"):
-        _say(
-            f"{split}: {described['files'][split]:,} files, {described['segments'][split]:,} "
-            f"segments, {described['tokens'][split]:,} tokens"
-        )
-
-
-@app.command()
-def train(
-    out: Annotated[
-        Path | None, typer.Option(help="Model folder. models/lofi-gpt2 if left out.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Batches in all.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier checkpoints.")] = False,
-    json_: Json = False,
-    config: Config = None,
-) -> None:
-    """Train a GPT-2 on the data set, then export it for generating.
-
-    Needs the extra packages: pip install 'lofi-empire[train]'. Checkpoints are written as it goes;
-    started again, it goes on from the last. Watch it with `tensorboard --logdir models`.
-    """
-    from dataclasses import replace
-
-    from lofi import studio
-
-    settings = studio.load_settings(config)
-    recipe = replace(settings.training, steps=steps) if steps else settings.training
-    folder = out or settings.paths.model
-    with _bars("train") as report:
-
-        def told(p: Any) -> None:
-            loss = f"loss {p.loss:.3f}" if p.loss is not None else ""
-            val = f"  val {p.val_loss:.3f}" if p.val_loss is not None else ""
-            report("train", p.step / p.steps, f"step {p.step}/{p.steps}  {loss}{val}")
-
-        card = studio.train_model(
-            settings.paths.datasets,
-            folder,
-            architecture=settings.architecture,
-            recipe=recipe,
-            fresh=fresh,
-            progress=told,
-        )
-    if json_:
-        _say(json.dumps(card, indent=2))
-        return
-    trained = card["training"]
-    _say(
-        f"{folder}: {trained['steps']} steps, validation loss "
-        f"{trained['val_loss_nats_per_token']:.3f} nats per token\n"
-        f"generate with it: lofi make --model {folder}"
-    )
-
-
-@corpus_app.command("compose")
-def corpus_compose(
-    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path(
-        "data/raw_midi/composed"
-    ),
-    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many pieces.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Whole number; the same seed, the same pieces.")] = 1,
-) -> None:
-    """Write a corpus with the rule composer, for those who have no MIDI."""
-    from lofi import studio
-
-    with _bars("compose") as report:
-        new = studio.compose_corpus(
-            out, count=count, seed=seed, progress=lambda n, of: report("compose", n / of)
-        )
-    _say(f"{out}: {count} pieces, {new} of them new")
+app.add_typer(learn_app)  # their names stand at the top, after those above

@@ -9,12 +9,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lofi.music._analysis import Measured, Quality, judge, measure
+    from lofi.music._analysis import Judgement, Measured, Quality, hear_chords, judge, measure
     from lofi.music._compose import compose, melody_windows
-    from lofi.music._dataset import content_group, goes_to_validation, write_split
+    from lofi.music._dataset import content_hash, goes_to_validation, write_split
     from lofi.music._engine import Model, open_model
     from lofi.music._generate import Composition, generate
-    from lofi.music._midi import Bounds, RejectedError, midi_bytes, read_midi
+    from lofi.music._midi import Bounds, RejectedError, labelled_chords, midi_bytes, read_midi
     from lofi.music._plan import draw_plan, draw_progression
     from lofi.music._recognise import notes_by_part
     from lofi.music._sample import Sampling
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from lofi.music._train import Architecture, Progress, Recipe, train
 
 _HOME = {
-    "_analysis": ("Measured", "Quality", "judge", "measure"),
+    "_analysis": ("Judgement", "Measured", "Quality", "hear_chords", "judge", "measure"),
     "_compose": ("compose", "melody_windows"),
-    "_dataset": ("content_group", "goes_to_validation", "write_split"),
+    "_dataset": ("content_hash", "goes_to_validation", "write_split"),
     "_engine": ("Model", "open_model"),
     "_generate": ("Composition", "generate"),
-    "_midi": ("Bounds", "RejectedError", "midi_bytes", "read_midi"),
+    "_midi": ("Bounds", "RejectedError", "labelled_chords", "midi_bytes", "read_midi"),
     "_plan": ("draw_plan", "draw_progression"),
     "_recognise": ("notes_by_part",),
     "_sample": ("Sampling",),
@@ -39,11 +39,12 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "DIVERSITY", "FIGURES", "Architecture", "Bounds", "Composition", "Figure", "Measured", "Model",
-    "Progress", "Quality", "Recipe", "RejectedError", "Sampling", "compose", "content_group",
-    "decode", "decode_bars", "diversity", "draw_plan", "draw_progression", "encode", "generate",
-    "goes_to_validation", "judge", "measure", "melody_windows", "midi_bytes", "notes_by_part",
-    "open_model", "read_midi", "segments", "statistics", "train", "vocabulary", "write_split",
+    "DIVERSITY", "FIGURES", "Architecture", "Bounds", "Composition", "Figure", "Judgement",
+    "Measured", "Model", "Progress", "Quality", "Recipe", "RejectedError", "Sampling",
+    "compose", "content_hash", "decode", "decode_bars", "diversity", "draw_plan",
+    "draw_progression", "encode", "generate", "goes_to_validation", "hear_chords", "judge",
+    "labelled_chords", "measure", "melody_windows", "midi_bytes", "notes_by_part", "open_model",
+    "read_midi", "segments", "statistics", "train", "vocabulary", "write_split",
 ]  # fmt: skip
 
 

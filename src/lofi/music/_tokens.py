@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -172,30 +173,34 @@ class Encoded:
     levels: list[dict[str, int]]  # notes per part per bar
 
 
-def encode(score: symusic.Score) -> Encoded:
-    """The canonical score as REMI, bar by bar, with chords, sections and note counts per bar."""
+def encode(score: symusic.Score, chords: Sequence[Chord | None] | None = None) -> Encoded:
+    """The canonical score as REMI, bar by bar, with chords, sections and note counts per bar.
+
+    `chords` are those of its half bars, if they are known.
+    """
     vocab = vocabulary()
     stream = tokenizer().encode(_without_markers(score), no_preprocess_score=False)
     assert not isinstance(stream, list)
     ids = [int(i) for i in stream.ids]  # type: ignore[arg-type]
     bars = _split_bars(ids)
     parts = notes_by_part(score)
-    found = find_chords(parts, 2 * len(bars))
-    chords = [
+    found = list(chords if chords is not None else find_chords(parts, 2 * len(bars)))
+    found += [None] * (2 * len(bars) - len(found))
+    named = [
         (chord_control(found[2 * b]), chord_control(found[2 * b + 1])) for b in range(len(bars))
     ]
     sections: list[str | None] = [None] * len(bars)
     for marker in sorted(score.markers, key=lambda m: m.time):
-        name = marker.text if marker.text in SECTION_NAMES else None
-        first = round(marker.time / TICKS_PER_BAR)
-        sections[first:] = [name] * len(sections[first:])
+        if marker.text in SECTION_NAMES:
+            first = round(marker.time / TICKS_PER_BAR)
+            sections[first:] = [marker.text] * len(sections[first:])
     levels: list[dict[str, int]] = [{} for _ in bars]
     for name, notes in parts.items():
         per_bar = np.bincount(_grid(notes.onset) // STEPS_PER_BAR, minlength=len(bars))
         for b in np.flatnonzero(per_bar[: len(bars)]):
             levels[b][name] = int(per_bar[b])
     assert vocab.bar == ids[0]
-    return Encoded(bars, chords, sections, levels)
+    return Encoded(bars, named, sections, levels)
 
 
 def _grid(ticks: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lofi.brief import InputError, LofiError
-from lofi.music._dataset import Augment, Dropout, Segments
+from lofi.music._dataset import Augment, Dropout, Segments, Variation
 from lofi.music._engine import CARD_FILE, GRAPH_FILE
 from lofi.music._tokens import vocabulary
 
@@ -64,11 +64,13 @@ def train(
     *,
     architecture: Architecture,
     recipe: Recipe,
+    tier: str = "test",
     fresh: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Train on `dataset`/{train,val} into `out` and export; gives the model card.
 
+    `tier` says in the card whether the model may be passed on (`ship`) or is for tests alone.
     Goes on from the newest checkpoint in `out` unless `fresh`. Raises InputError for a data set
     that cannot be used or a checkpoint of another size, LofiError if torch is missing.
     """
@@ -166,7 +168,13 @@ def train(
         "format": 1,
         "architecture": {"family": "gpt2", "vocab_size": len(vocab), **asdict(architecture)},
         "vocabulary_sha256": vocab.sha256,
-        "recipe": {**asdict(recipe), "control_dropout": asdict(Dropout()), "bf16": bf16},
+        "recipe": {
+            **asdict(recipe),
+            "control_dropout": asdict(Dropout()),
+            "variation": asdict(Variation()),
+            "bf16": bf16,
+        },
+        "tier": tier,
         "training": {
             "steps": trainer.state.global_step,
             "train_segments": len(splits["train"]),

@@ -9,8 +9,9 @@ from lofi.originality._library import (
     save_library,
 )
 from lofi.originality._melody import Melody, melodies
+from lofi.originality._twins import fingerprint, group_twins
 
 __all__ = [
     "Library", "Match", "Melody", "Report", "Thresholds", "build_library", "check",
-    "load_library", "melodies", "save_library",
+    "fingerprint", "group_twins", "load_library", "melodies", "save_library",
 ]  # fmt: skip

@@ -41,6 +41,18 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} cannot be read: {error}") from error
 
 
+def shown_name(path: Path, folder: Path) -> str:
+    """The path below `folder` as text that is safe to print and to store, different for each file.
+
+    What is not printable, such as line breaks, escape codes, right-to-left marks and bytes that
+    are no text, stands as a backslash escape.
+    """
+    return "".join(
+        c if c.isprintable() and c != "\\" else f"\\u{ord(c):04x}"
+        for c in path.relative_to(folder).as_posix()
+    )
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:

@@ -81,7 +81,7 @@ def write_score(
     tell = report or (lambda _stage, _fraction: None)
     with writing_into(out.parent, 0.0):
         composition, _ = compose_checked(brief, settings, model, tell)
-        write_bytes(out, midi_bytes(composition.score, composition.plan))
+        write_bytes(out, midi_bytes(composition.score, composition.plan, brief.mood))
     return composition
 
 
@@ -203,7 +203,7 @@ def _fill(
     assert brief.template
     composition, report = compose_checked(brief, settings, model, tell)
     score, plan = composition.score, composition.plan
-    write_bytes(folder / "track.mid", midi_bytes(score, plan))
+    write_bytes(folder / "track.mid", midi_bytes(score, plan, brief.mood))
     write_json(folder / "originality.json", report.to_dict())
     written = measure(read_midi(folder / "track.mid")[0])
 

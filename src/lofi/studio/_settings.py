@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from lofi.brief import InputError
 from lofi.music import Architecture, Bounds, Quality, Recipe, Sampling
+from lofi.studio._workers import Limits
 
 CONFIG_FILE = Path("config.yaml")
 
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
 
     paths: Paths = Field(default_factory=Paths)
     bounds: Bounds = Field(default_factory=Bounds)
+    reading: Limits = Field(default_factory=Limits)
     quality: Quality = Field(default_factory=Quality)
     split: Split = Field(default_factory=Split)
     architecture: Architecture = Field(default_factory=Architecture)

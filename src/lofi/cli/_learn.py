@@ -1,0 +1,323 @@
+"""From MIDI to a model: corpora, tokens, the data set, training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lofi.brief import InputError
+from lofi.cli._common import Config, Json, bars, say, warn
+
+learn_app = typer.Typer()
+corpus_app = typer.Typer(
+    help="Corpora of MIDI to learn from: folders of data/raw_midi, each with a card, corpus.yaml.",
+    no_args_is_help=True,
+)
+learn_app.add_typer(corpus_app, name="corpus")
+
+
+def _read(raw: Path, settings: Any, json_: bool) -> None:
+    """Read a folder into tokens and say what became of its files."""
+    from lofi import studio
+
+    paths = settings.paths
+    with bars("read") as report:
+        head = studio.tokenize(
+            raw,
+            paths.tokenized,
+            paths.metadata,
+            bounds=settings.bounds,
+            quality=settings.quality,
+            limits=settings.reading,
+            progress=lambda n, of: report("read", n / of, f"{n:,} of {of:,} files"),
+        )
+    if json_:
+        say(json.dumps(head, indent=2))
+    else:
+        say(
+            f"{head['files']:,} files: {head['kept']:,} kept, {head['rejected']:,} rejected, "
+            f"{head['duplicate']:,} duplicates"
+        )
+        for reason, count in list(head["reasons"].items())[:8]:
+            say(f"  {count:6,d}  {reason}")
+        say(f"each one's figures or reason: {paths.metadata}")
+        say(f"what was rejected and repaired: {paths.metadata.with_name('summary.md')}")
+    if head["kept"] == 0:
+        raise InputError("no file was kept, so there is nothing to learn from.")
+    if head["kept"] < studio.FEW_FILES:
+        warn(
+            f"{head['kept']} files are few: a model learns them by heart rather than from them. "
+            "More music, or `lofi corpus compose` beside it, helps."
+        )
+
+
+@learn_app.command()
+def tokenize(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of MIDI. data/raw_midi if left out.")
+    ] = None,
+    json_: Json = False,
+    config: Config = None,
+) -> None:
+    """Read a folder of MIDI into tokens: data/tokenized/*.json and data/metadata.json.
+
+    Every file ends as kept, rejected (with the reason) or duplicate (of which); data/summary.md
+    counts them. Started again, it reads only what is new or changed.
+    """
+    from lofi import studio
+
+    settings = studio.load_settings(config)
+    _read(folder or settings.paths.raw_midi, settings, json_)
+
+
+@learn_app.command()
+def dataset(json_: Json = False, config: Config = None) -> None:
+    """Cut the tokenised files 90/10 into data/datasets/{train,val}, by content."""
+    from lofi import studio
+
+    settings = studio.load_settings(config)
+    paths = settings.paths
+    with bars("dataset") as report:
+        described = studio.build_dataset(
+            paths.tokenized,
+            paths.metadata,
+            paths.datasets,
+            val_share=settings.split.val_share,
+            seed=settings.split.seed,
+            progress=lambda n, of: report("dataset", n / of),
+        )
+    if json_:
+        say(json.dumps(described, indent=2))
+        return
+    if described["files"]["val"] == 0:
+        warn("all files are near twins of each other, so none could be held out for validation.")
+    for split in ("train", "val"):
+        say(
+            f"{split}: {described['files'][split]:,} files, {described['segments'][split]:,} "
+            f"segments, {described['tokens'][split]:,} tokens"
+        )
+
+
+@learn_app.command()
+def train(
+    out: Annotated[
+        Path | None, typer.Option(help="Model folder. models/lofi-gpt2 if left out.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Batches in all.")] = None,
+    ship: Annotated[
+        bool,
+        typer.Option(
+            "--ship",
+            help="Mark the checkpoint as one to pass on; refused if a corpus does not allow it.",
+        ),
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier checkpoints.")] = False,
+    json_: Json = False,
+    config: Config = None,
+) -> None:
+    """Train a GPT-2 on the data set, then export it for generating.
+
+    Needs the extra packages: pip install 'lofi-empire[train]'. Checkpoints are written as it goes;
+    started again, it goes on from the last. Watch it with `tensorboard --logdir models`.
+    """
+    from dataclasses import replace
+
+    from lofi import studio
+
+    settings = studio.load_settings(config)
+    recipe = replace(settings.training, steps=steps) if steps else settings.training
+    folder = out or settings.paths.model
+    with bars("train") as report:
+
+        def told(p: Any) -> None:
+            loss = f"loss {p.loss:.3f}" if p.loss is not None else ""
+            val = f"  val {p.val_loss:.3f}" if p.val_loss is not None else ""
+            report("train", p.step / p.steps, f"step {p.step}/{p.steps}  {loss}{val}")
+
+        card = studio.train_model(
+            settings.paths.datasets,
+            folder,
+            architecture=settings.architecture,
+            recipe=recipe,
+            ship=ship,
+            fresh=fresh,
+            progress=told,
+        )
+    if json_:
+        say(json.dumps(card, indent=2))
+        return
+    trained = card["training"]
+    say(
+        f"{folder}: {trained['steps']} steps, validation loss "
+        f"{trained['val_loss_nats_per_token']:.3f} nats per token\n"
+        f"generate with it: lofi make --model {folder}"
+    )
+
+
+@corpus_app.command("import")
+def corpus_import(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of MIDI, searched to the bottom.")],
+    name: Annotated[
+        str | None, typer.Option(help="What to call the corpus. The folder's name if left out.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Where it comes from.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Such as 'CC BY 4.0'.")] = None,
+    attribution: Annotated[str | None, typer.Option(help="Whom to credit.")] = None,
+    tier: Annotated[
+        str | None,
+        typer.Option(
+            help="ship: a model trained on it may be passed on. test (if nothing is said): it may "
+            "not."
+        ),
+    ] = None,
+    json_: Json = False,
+    config: Config = None,
+) -> None:
+    """Bring folders of MIDI into data/raw_midi, each as a corpus, and read them.
+
+    The files are copied; those that are there already are not copied or read again. Where a
+    corpus comes from and what its licence allows is kept in its corpus.yaml and travels with every
+    model and track that is made from it.
+
+    Example: lofi corpus import ~/midi/groove --licence "CC BY 4.0" --tier ship
+    """
+    from lofi import studio
+
+    settings = studio.load_settings(config)
+    told = {"source": source, "licence": licence, "attribution": attribution, "tier": tier}
+    with bars("copy") as report:
+        names = studio.import_corpora(
+            folders,
+            settings.paths.raw_midi,
+            name=name,
+            changes={k: v for k, v in told.items() if v is not None},
+            progress=lambda n, of: report("copy", n / of, f"{n:,} of {of:,} files"),
+        )
+    _read(settings.paths.raw_midi, settings, json_)
+    for corpus in names:
+        if studio.read_card(settings.paths.raw_midi / corpus).tier != "ship":
+            warn(
+                f"{corpus}: a model trained on it is for yourself. If its licence allows more, say "
+                f"so: lofi corpus import {settings.paths.raw_midi / corpus} --licence ... "
+                "--tier ship"
+            )
+
+
+@corpus_app.command("list")
+def corpus_list(json_: Json = False, config: Config = None) -> None:
+    """Show the corpora that were read: files, licences, and what they may be used for."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from lofi import studio
+
+    head = studio.read_head(studio.load_settings(config).paths.metadata)
+    if json_:
+        say(json.dumps(head["corpora"], indent=2))
+        return
+    table = Table("corpus", "licence", "tier", "source")
+    for title in ("files", "kept", "tokens"):
+        table.add_column(title, justify="right")
+    for corpus, c in head["corpora"].items():
+        figures = [f"{c[k]:,}" for k in ("files", "kept", "tokens")]
+        table.add_row(*map(escape, (corpus, c["licence"], c["tier"], c["source"])), *figures)
+    Console().print(table)
+
+
+@corpus_app.command("stats")
+def corpus_stats(
+    corpus: Annotated[
+        str | None, typer.Argument(help="One corpus; all that were read if left out.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="The picture to write. data/stats.png if left out.")
+    ] = None,
+    json_: Json = False,
+    config: Config = None,
+) -> None:
+    """Show what the music is like: tempo, density, silence, key clarity, chords, swing and more.
+
+    Draws histograms into a picture, with the limits of config.yaml (what lies beyond them is
+    rejected) and the range in which a figure is at its best.
+    """
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    from lofi import studio
+    from lofi.cli._charts import sparkline
+
+    settings = studio.load_settings(config)
+    metadata = settings.paths.metadata
+    stats = studio.corpus_stats(metadata, corpus)
+    picture = png or metadata.with_name("stats.png")
+    studio.draw_stats(stats, settings.quality, picture, title=corpus or "All corpora")
+    rows = {
+        name: [float(v) for v in np.percentile(values, (5, 50, 95))]
+        for name, values in stats.values.items()
+        if len(values)
+    }
+    if json_:
+        say(
+            json.dumps(
+                {
+                    "files": stats.files,
+                    "kept": stats.kept,
+                    "percentiles_5_50_95": rows,
+                    "shares": stats.shares,
+                    "picture": str(picture),
+                },
+                indent=2,
+            )
+        )
+        return
+    table = Table("figure", "unit")
+    for heading in ("5 %", "median", "95 %"):
+        table.add_column(heading, justify="right")
+    table.add_column("spread")
+    for name, title, unit in studio.FIGURES:
+        if name in rows:
+            values = stats.values[name]
+            low, high = (float(v) for v in np.percentile(values, (1, 99)))
+            line = sparkline(values, low, high if high > low else low + 1)
+            table.add_row(title, unit, *(f"{v:.3g}" for v in rows[name]), line)
+    Console().print(table)
+    for what, shares in stats.shares.items():
+        named = ", ".join(f"{n} {share:.0%}" for n, share in list(shares.items())[:8])
+        say(f"{what}: {named or 'no files were kept'}")
+    say(f"{stats.files:,} files, {stats.kept:,} kept; histograms: {picture}")
+
+
+@corpus_app.command("compose")
+def corpus_compose(
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path(
+        "data/raw_midi/composed"
+    ),
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many pieces.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Whole number; the same seed, the same pieces.")] = 1,
+    json_: Json = False,
+) -> None:
+    """Write a corpus with the rule composer, for those who have no MIDI.
+
+    Every piece carries its mood, key, chords and sections as labels in the file. No two share
+    eight bars of melody. What the composer draws from stands in tables that can be extended.
+    """
+    from lofi import studio
+
+    with bars("compose", "compare") as report:
+        new = studio.compose_corpus(
+            out, count=count, seed=seed, progress=lambda n, of: report("compose", n / of)
+        )
+        report("compare", 0.0)
+        diversity = studio.corpus_diversity(out)
+        report("compare", 1.0)
+    if json_:
+        say(json.dumps({"path": str(out), "pieces": count, "new": new, "diversity": diversity}))
+        return
+    say(f"{out}: {count:,} pieces, {new:,} of them new")
+    for name, value in diversity.items():
+        say(f"  {name.replace('_', ' ')}: {value:.3f}")
