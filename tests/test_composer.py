@@ -73,6 +73,23 @@ def chord_at(plan: Plan, tick: int) -> Chord:
     return Chord.parse(chords[min((tick + EARLY) // HALF_BAR, len(chords) - 1)])
 
 
+MODULES = (bass_module, chords_module, drums_module, melody_module, plan_module, voicing_module)
+
+
+def only(monkeypatch: pytest.MonkeyPatch, name: str, table: object) -> None:
+    """Play with `table` in place of the material of that name."""
+    for module in MODULES:
+        if hasattr(module, "material"):
+            monkeypatch.setattr(
+                module, "material", lambda asked: table if asked == name else material(asked)
+            )
+    voicing_module.shapes.cache_clear()
+
+
+def everywhere(row: dict) -> dict:
+    return {**row, "moods": list(BUNDLES), "lively": 0.5}
+
+
 # Form and mood
 
 
@@ -343,6 +360,24 @@ def test_a_chord_that_comes_in_mid_bar_is_struck_and_held():
     assert len(shares) > 100
     assert np.mean(shares) > 0.6
     assert np.mean(np.array(shares) < 0.2) < 0.02
+
+
+def test_an_early_chord_is_held_over_the_bar_line(monkeypatch: pytest.MonkeyPatch):
+    row = next(r for r in material("comping") if r["name"] == "pushed once")
+    only(monkeypatch, "comping", [everywhere(row), {**everywhere(row), "use": "broken"}])
+    score, plan = compose(brief_for("focus", 1), bars=24)
+    keys = notes_by_part(score)["keys"]
+    chords = [Chord.parse(c) for s in plan.sections for c in s.chords]
+    early = 0
+    for bar in range(6, 18, 2):
+        start = bar * TICKS_PER_BAR
+        pushed = keys.within(start - 300, start - 2 * EARLY)
+        early += len(pushed) >= 3
+        tones = {*chords[2 * bar].pitch_classes, chords[2 * bar].fifth, *plan.key.scale}
+        assert {int(p) % 12 for p in pushed.pitch} <= tones
+        if len(pushed):
+            assert (pushed.onset + pushed.length).max() > start + 0.6 * HALF_BAR
+    assert early >= 4
 
 
 # Players
@@ -679,18 +714,6 @@ def test_windows_with_fewer_than_eight_notes_have_no_fingerprint():
 
 # The tables
 
-MODULES = (bass_module, chords_module, drums_module, melody_module, plan_module, voicing_module)
-
-
-def only(monkeypatch: pytest.MonkeyPatch, name: str, table: object) -> None:
-    """Play with `table` in place of the material of that name."""
-    for module in MODULES:
-        if hasattr(module, "material"):
-            monkeypatch.setattr(
-                module, "material", lambda asked: table if asked == name else material(asked)
-            )
-    voicing_module.shapes.cache_clear()
-
 
 def test_there_is_enough_of_everything():
     grooves = material("grooves")
@@ -794,10 +817,6 @@ def test_every_voicing_can_be_reached_by_name():
     for quality in QUALITIES:
         for player in ("keys", "guitar", "pad"):
             assert len(shapes(quality, player)) >= 2, (quality, player)
-
-
-def everywhere(row: dict) -> dict:
-    return {**row, "moods": list(BUNDLES), "lively": 0.5}
 
 
 @pytest.mark.parametrize("name", ["bass", "comping"])
