@@ -146,7 +146,7 @@ class Comper:
         if mark.isdigit():
             octave, index = divmod(int(mark) - 1, len(voices))
             pitch = voices[index] + 12 * octave
-            if pitch > self._hands.high + 2:
+            if pitch > self._hands.high:
                 pitch -= 12
             soft = 0.98 if step % 8 == 0 else 0.9
             return self._struck(bar, step, length, (pitch,), self._loud * soft)
@@ -287,13 +287,13 @@ def keys_player(band: Band) -> Comper:
 
 
 def guitar_player(band: Band) -> Comper:
-    """The guitar's chords: wide, a little above the keys."""
+    """The guitar's chords: wide, a little above the keys and below the lead."""
     hands = Hands(
         band,
         "guitar",
-        centre=band.centre + 0.5,
+        centre=band.centre - 0.5,
         low=50,
-        high=round(band.centre) + 9,
+        high=round(band.centre) + 7,
         size=_FULL_HAND,
     )
     return Comper(band, "guitar", hands, loud=0.9, notes=5.0)
