@@ -22,7 +22,7 @@ from typing import TypeVar
 import numpy as np
 import symusic
 
-from lofi.brief import BUNDLES, MOODS, PARTS, Brief, InputError, Key, subseed
+from lofi.brief import BUNDLES, MOODS, Brief, InputError, Key, subseed
 from lofi.music import (
     DIVERSITY,
     FIGURES,
@@ -33,7 +33,7 @@ from lofi.music import (
     read_midi,
     statistics,
 )
-from lofi.music._midi import TICKS_PER_BEAT, add_track, canonical
+from lofi.music._midi import canonical
 
 T = TypeVar("T")
 
@@ -129,34 +129,11 @@ def read_plain(path: Path) -> symusic.Score:
 
 
 def read_pop909(path: Path) -> symusic.Score:
-    """A POP909 song with its tracks seated by name: all of them are called pianos."""
+    """A song of POP909, whose ticks are counted from the start of a recording, in bars."""
     raw = symusic.Score.from_midi(path.read_bytes())
-    sung = {track.name for track in raw.tracks if len(track.notes)}
-    # Where there is a melody the bridge is a second voice, which belongs to the piano.
-    lead = "MELODY" if "MELODY" in sung else "BRIDGE"
-    for track in raw.tracks:
-        part = PARTS["lead" if track.name == lead else "keys"]
-        track.name, track.program = part.name, part.program
-    return on_the_beat(canonical(raw, Bounds())[0])
-
-
-def on_the_beat(score: symusic.Score) -> symusic.Score:
-    """The score moved by less than a beat, so that its beats lie where MIDI's are.
-
-    POP909 was transcribed from recordings: tempo and beat are right, but the first beat stands
-    anywhere. Its place is the one at which most notes begin on the beat, then on the half beat.
-    """
-    onsets = np.concatenate([t.notes.numpy()["time"] for t in score.tracks])
-    places = np.arange(0, TICKS_PER_BEAT, 10)
-    turn = 2 * np.pi * (onsets[None] - places[:, None]) / TICKS_PER_BEAT
-    fit = (np.cos(turn) + np.cos(2 * turn) + np.cos(4 * turn)).sum(1)
-    moved = score.copy()
-    moved.tracks.clear()
-    for track in score.tracks:
-        notes = track.notes.numpy()
-        onset = notes["time"] + TICKS_PER_BEAT - int(places[fit.argmax()])
-        add_track(moved, track.name, onset, notes["duration"], notes["pitch"], notes["velocity"])
-    return moved
+    raw.time_signatures.clear()
+    raw.time_signatures.append(symusic.TimeSignature(0, 1, 4))  # the bar line is to be heard
+    return canonical(raw, Bounds())[0]
 
 
 def read_all(

@@ -31,7 +31,6 @@ from lofi.music._recognise import (
     Notes,
     find_bar_line,
     find_chords,
-    find_downbeat,
     find_key,
     find_sections,
     find_swing,
@@ -103,6 +102,7 @@ def read_songs(folder: Path) -> Iterator[Song]:
     with lzma.open(folder / "pop909_annotations.jsonl.xz", "rt", encoding="utf-8") as lines:
         for row in map(json.loads, lines):
             raw = symusic.Score.from_midi((folder / "pop909" / f"{row['id']}.mid").read_bytes())
+            raw.time_signatures.clear()  # else the reader would put the bar line in its place
             for track in raw.tracks:
                 track.program = PARTS["keys" if track.name == "PIANO" else "lead"].program
             try:
@@ -195,20 +195,20 @@ def same_scale(a: Key, b: Key) -> bool:
 # Bar lines, sections, swing ------------------------------------------------------------------
 
 
-def bar_line_hits(song: Song) -> dict[str, bool] | None:
-    """Annotated bars hold two beats, whence the period; None for the few songs in threes."""
+def bar_line_hits(song: Song) -> tuple[bool, bool] | None:
+    """Whether the bar line found is right, and whether tick 0 would be.
+
+    Annotated bars hold two beats, whence the period; None for the few songs in threes.
+    """
     if round(float(np.median(np.diff(song.downbeats))) / TICKS_PER_BEAT) != 2:
         return None
     period = 2 * TICKS_PER_BEAT
     turn = np.exp(2j * np.pi * song.downbeats / period).mean()
     true = float(np.angle(turn)) / (2 * np.pi) * period
-    beat = find_downbeat(song.parts) * TICKS_PER_BEAT
-    return {
-        "ticks": distance(find_bar_line(song.parts), true, period) <= BAR_LINE_TOLERANCE_TICKS,
-        "ticks, guess": distance(0, true, period) <= BAR_LINE_TOLERANCE_TICKS,
-        "beat": distance(beat, true, period) <= TICKS_PER_BEAT / 2,
-        "beat, guess": distance(0, true, period) <= TICKS_PER_BEAT / 2,
-    }
+    return (
+        distance(find_bar_line(song.parts), true, period) <= BAR_LINE_TOLERANCE_TICKS,
+        distance(0, true, period) <= BAR_LINE_TOLERANCE_TICKS,
+    )
 
 
 def boundaries(names: list[str]) -> list[int]:
@@ -278,13 +278,11 @@ def song_rows(songs: list[Song]) -> Iterator[str]:
     yield pooled("key, same diatonic set", [[same_scale(k, true)] for k, true in keys])
     yield pooled("key, same tonic and mode", [[k == true] for k, true in keys])
     lines = [bar_line_hits(s) for s in songs]
-    for name, what in (
-        ("ticks", f"bar line within {BAR_LINE_TOLERANCE_TICKS} ticks, of two beats"),
-        ("beat", "downbeat, nearest beat of two"),
-    ):
-        hits = [[] if line is None else [line[name]] for line in lines]
-        guess = [[] if line is None else [line[f"{name}, guess"]] for line in lines]
-        yield pooled(what, hits, guess)
+    yield pooled(
+        f"bar line within {BAR_LINE_TOLERANCE_TICKS} ticks, of two beats",
+        [[] if line is None else [line[0]] for line in lines],
+        [[] if line is None else [line[1]] for line in lines],
+    )
 
 
 def piece_rows(pieces: list[Piece]) -> Iterator[str]:

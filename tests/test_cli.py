@@ -175,7 +175,7 @@ def test_an_out_that_is_a_file_is_a_sentence(tmp_path: Path):
 
 
 def test_a_folder_becomes_a_corpus_that_can_be_looked_at(tmp_path: Path):
-    done = lofi("corpus", "compose", "--count", 6, "--out", "mine", "--json", cwd=tmp_path)
+    done = lofi("corpus", "compose", "--count", "6", "--out", "mine", "--json", cwd=tmp_path)
     told = json.loads(done.stdout)
     assert told["new"] == 6
     assert 0 < told["diversity"]["corpus_unique_bar_share"] <= 1

@@ -13,7 +13,6 @@ from lofi.music._recognise import (
     Notes,
     find_bar_line,
     find_chords,
-    find_downbeat,
     find_key,
     find_sections,
     find_swing,
@@ -204,17 +203,15 @@ def test_few_off_beats_say_nothing():
 # Bar lines
 
 
-def test_the_bar_line_of_a_shifted_score_is_found_to_the_beat_and_to_the_tick():
-    exact, beats = [], []
+def test_the_bar_line_of_a_shifted_score_is_found():
+    exact = []
     for seed in range(12):
         score, _ = compose(Brief(seed=seed, mood="chill").settled(), bars=16)
         parts = notes_by_part(score)
-        beats += [find_downbeat(moved(parts, 480 * beat)) == beat for beat in range(4)]
-        odd = 700 + 97 * seed
-        off = (find_bar_line(moved(parts, odd)) - odd) % TICKS_PER_BAR
-        exact.append(min(off, TICKS_PER_BAR - off) <= 30)
-    assert np.mean(beats) >= 0.85
-    assert np.mean(exact) >= 0.8
+        for shift in (0, 480, 960, 1440, 700 + 97 * seed):
+            off = (find_bar_line(moved(parts, shift)) - shift) % TICKS_PER_BAR
+            exact.append(min(off, TICKS_PER_BAR - off) <= 30)
+    assert np.mean(exact) >= 0.85
 
 
 def test_a_bar_line_lies_within_the_first_bar():
@@ -323,7 +320,6 @@ def test_whatever_is_played_is_answered_within_the_rules(parts: dict[str, Notes]
     sections = find_sections(parts, bars)
     assert len(sections) == bars
     assert set(sections) <= set(SECTION_NAMES)
-    assert find_downbeat(parts) in range(4)
     assert -60 <= find_bar_line(parts) < TICKS_PER_BAR
     swing = find_swing(parts)
     assert swing is None or 0.3 < swing < 0.8

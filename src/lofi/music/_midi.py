@@ -27,7 +27,7 @@ _ROLE_NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("bass", r"\bbass\b"),
         ("pad", r"\b(pads?|strings?|choir)\b"),
         ("guitar", r"\b(guitars?|gtr)\b"),
-        ("lead", r"\b(melody|melodie|lead|voca?ls?|voice|solo|theme|bridge)\b"),
+        ("lead", r"\b(melody|melodie|lead|voca?ls?|voice|solo|theme)\b"),
         ("keys", r"\b(piano|keys|keyboard|rhodes|chords?|accomp\w*)\b"),
     )
 )
@@ -139,7 +139,35 @@ def canonical(raw: symusic.Score, bounds: Bounds) -> tuple[symusic.Score, list[s
             score.markers.append(
                 symusic.TextMeta(round((marker.time - start) * scale), marker.text[:40])
             )
+    if raw.time_signatures and all(
+        (t.numerator, t.denominator) == (1, 4) for t in raw.time_signatures
+    ):
+        score, bar_line = _from_the_bar_line(score)
+        repairs.append(
+            f"1/4 read as 4/4, the bar line heard {bar_line / TICKS_PER_BEAT:g} beats in"
+        )
     return score, repairs
+
+
+def _from_the_bar_line(score: symusic.Score) -> tuple[symusic.Score, int]:
+    """The score with its first bar line at tick 0, and the tick at which it was heard.
+
+    What stands before it becomes the end of a bar of its own.
+    """
+    from lofi.music._recognise import find_bar_line, notes_by_part
+
+    parts = notes_by_part(score)
+    bar_line = find_bar_line(parts)
+    first = min(int(n.onset[0]) for n in parts.values())
+    shift = -bar_line if first >= bar_line else TICKS_PER_BAR - bar_line
+    out = score.copy()
+    out.tracks.clear()
+    for name, n in parts.items():
+        add_track(out, name, n.onset + shift, n.length, n.pitch, n.velocity)
+    out.markers.clear()
+    for marker in score.markers:
+        out.markers.append(symusic.TextMeta(max(0, marker.time + shift), marker.text))
+    return out, bar_line
 
 
 def _check_length(ticks: int, raw: symusic.Score, bounds: Bounds) -> None:
@@ -160,8 +188,7 @@ def _stretch_in_four(raw: symusic.Score, repairs: list[str]) -> tuple[int, int]:
     if not meters:
         repairs.append("no time signature: read as 4/4")
         return 0, end
-    if set(meters.values()) == {(1, 4)}:
-        repairs.append("1/4 read as 4/4")
+    if set(meters.values()) == {(1, 4)}:  # a beat is all it says: see `_from_the_bar_line`
         return 0, end
     if min(meters) > 0:
         meters[0] = (4, 4)  # as MIDI defines

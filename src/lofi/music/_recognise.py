@@ -318,11 +318,6 @@ def find_bar_line(parts: dict[str, Notes]) -> int:
     return grid + SIXTEENTH * int(np.argmax(score))
 
 
-def find_downbeat(parts: dict[str, Notes]) -> int:
-    """How many beats (0-3) after tick 0 the first bar line lies, to the nearest beat."""
-    return round(find_bar_line(parts) / TICKS_PER_BEAT) % 4
-
-
 def _metre_profiles(parts: dict[str, Notes], grid: int) -> dict[str, np.ndarray]:
     """By kind of event, how much of it falls on each sixteenth of the bar, (16,), on average 0.
 

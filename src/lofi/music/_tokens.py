@@ -26,7 +26,7 @@ import symusic
 from lofi.brief import ALL_KEYS, BPM_RANGE, BUNDLES, PARTS, Key
 from lofi.music._analysis import Measured
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
-from lofi.music._recognise import find_chords, notes_by_part
+from lofi.music._recognise import find_chords, find_sections, notes_by_part
 from lofi.music._theory import QUALITIES, Chord
 
 if TYPE_CHECKING:
@@ -176,7 +176,8 @@ class Encoded:
 def encode(score: symusic.Score, chords: Sequence[Chord | None] | None = None) -> Encoded:
     """The canonical score as REMI, bar by bar, with chords, sections and note counts per bar.
 
-    `chords` are those of its half bars, if they are known.
+    Sections are those that its markers label, or else those that are heard. `chords` are those of
+    its half bars, if they are known.
     """
     vocab = vocabulary()
     stream = tokenizer().encode(_without_markers(score), no_preprocess_score=False)
@@ -190,10 +191,12 @@ def encode(score: symusic.Score, chords: Sequence[Chord | None] | None = None) -
         (chord_control(found[2 * b]), chord_control(found[2 * b + 1])) for b in range(len(bars))
     ]
     sections: list[str | None] = [None] * len(bars)
-    for marker in sorted(score.markers, key=lambda m: m.time):
-        if marker.text in SECTION_NAMES:
-            first = round(marker.time / TICKS_PER_BAR)
-            sections[first:] = [marker.text] * len(sections[first:])
+    labels = [m for m in score.markers if m.text in SECTION_NAMES]
+    for marker in sorted(labels, key=lambda m: m.time):
+        first = round(marker.time / TICKS_PER_BAR)
+        sections[first:] = [marker.text] * len(sections[first:])
+    if not labels:
+        sections[:] = find_sections(parts, len(bars))
     levels: list[dict[str, int]] = [{} for _ in bars]
     for name, notes in parts.items():
         per_bar = np.bincount(_grid(notes.onset) // STEPS_PER_BAR, minlength=len(bars))
