@@ -73,6 +73,23 @@ def chord_at(plan: Plan, tick: int) -> Chord:
     return Chord.parse(chords[min((tick + EARLY) // HALF_BAR, len(chords) - 1)])
 
 
+MODULES = (bass_module, chords_module, drums_module, melody_module, plan_module, voicing_module)
+
+
+def only(monkeypatch: pytest.MonkeyPatch, name: str, table: object) -> None:
+    """Play with `table` in place of the material of that name."""
+    for module in MODULES:
+        if hasattr(module, "material"):
+            monkeypatch.setattr(
+                module, "material", lambda asked: table if asked == name else material(asked)
+            )
+    voicing_module.shapes.cache_clear()
+
+
+def everywhere(row: dict) -> dict:
+    return {**row, "moods": list(BUNDLES), "lively": 0.5}
+
+
 # Form and mood
 
 
@@ -345,6 +362,24 @@ def test_a_chord_that_comes_in_mid_bar_is_struck_and_held():
     assert np.mean(np.array(shares) < 0.2) < 0.02
 
 
+def test_an_early_chord_is_held_over_the_bar_line(monkeypatch: pytest.MonkeyPatch):
+    row = next(r for r in material("comping") if r["name"] == "pushed once")
+    only(monkeypatch, "comping", [everywhere(row), {**everywhere(row), "use": "broken"}])
+    score, plan = compose(brief_for("focus", 1), bars=24)
+    keys = notes_by_part(score)["keys"]
+    chords = [Chord.parse(c) for s in plan.sections for c in s.chords]
+    early = 0
+    for bar in range(6, 18, 2):
+        start = bar * TICKS_PER_BAR
+        pushed = keys.within(start - 300, start - 2 * EARLY)
+        early += len(pushed) >= 3
+        tones = {*chords[2 * bar].pitch_classes, chords[2 * bar].fifth, *plan.key.scale}
+        assert {int(p) % 12 for p in pushed.pitch} <= tones
+        if len(pushed):
+            assert (pushed.onset + pushed.length).max() > start + 0.6 * HALF_BAR
+    assert early >= 4
+
+
 # Players
 
 
@@ -437,6 +472,20 @@ def test_the_backbeat_is_late_and_the_same_in_the_whole_piece():
     assert np.mean(late) > 3
 
 
+def test_the_band_may_hold_its_breath_before_b():
+    held = fills = 0
+    for drums, _, plan in parts_of("drums"):
+        for section, following in pairwise(plan.sections):
+            if following.name != "B" or "drums" not in section.parts or section.bars < 4:
+                continue
+            middle = (following.start_bar - 1) * TICKS_PER_BAR + HALF_BAR
+            late = drums.within(middle + EARLY, middle + HALF_BAR - EARLY)
+            held += not np.isin(late.pitch, (42, 46, 51, 70)).any() and len(late) <= 4
+            fills += 1
+    assert fills > 40
+    assert 0.2 < held / fills < 0.9
+
+
 def test_the_guitar_answers_where_the_lead_rests():
     notes, guide = 0, []
     for seed in range(200):
@@ -495,6 +544,49 @@ def test_a_section_of_melody_stays_within_a_tenth_or_so():
                 spans.append(int(sung.pitch.max() - sung.pitch.min()))
     assert 9 <= np.median(spans) <= 16
     assert max(spans) <= 19
+
+
+def test_a_section_of_melody_has_one_climax():
+    peaks = []
+    for lead, _, plan in parts_of("lead"):
+        for section in plan.sections:
+            if section.name in ("A", "A'", "B") and section.bars == 8:
+                bars = bars_of(lead, section.start_bar, 8)
+                sung = [p for b in bars for _, p in b]
+                if len(sung) >= 12:
+                    peaks.append(sum(any(p == max(sung) for _, p in b) for b in bars))
+    assert len(peaks) > 100
+    assert np.mean(np.array(peaks) == 1) > 0.6
+    assert np.mean(np.array(peaks) <= 2) > 0.85
+
+
+def test_b_lies_elsewhere_than_a():
+    apart = []
+    for lead, _, plan in parts_of("lead"):
+        mean = {}
+        for section in plan.sections:
+            start = section.start_bar * TICKS_PER_BAR - EARLY
+            sung = lead.within(start, start + section.bars * TICKS_PER_BAR)
+            if len(sung) >= 6:
+                mean.setdefault(section.name, float(sung.pitch.mean()))
+        if {"A", "B"} <= set(mean):
+            apart.append(abs(mean["A"] - mean["B"]))
+    assert len(apart) > 40
+    assert np.mean(apart) > 2
+
+
+def test_a_pickup_leads_into_the_next_bar(monkeypatch: pytest.MonkeyPatch):
+    phrase = {"name": "picked up", "bars": ", a , b", "lively": 0.5}
+    only(monkeypatch, "melody", {**material("melody"), "phrases": [phrase]})
+    score, plan = compose(brief_for("upbeat", 2), bars=24)
+    lead = notes_by_part(score)["lead"]
+    section = next(s for s in plan.sections if s.name == "A")
+    bars = bars_of(lead, section.start_bar, 8)
+    for at in (0, 2, 4, 6):
+        assert bars[at]
+        # What the bar before may have left ringing aside, it is silent until the pickup.
+        assert min(t for t, _ in bars[at]) >= 24
+        assert abs(bars[at][-1][1] - bars[at + 1][0][1]) <= 5
 
 
 def test_the_melody_sits_on_the_chords_where_it_counts():
@@ -622,18 +714,6 @@ def test_windows_with_fewer_than_eight_notes_have_no_fingerprint():
 
 # The tables
 
-MODULES = (bass_module, chords_module, drums_module, melody_module, plan_module, voicing_module)
-
-
-def only(monkeypatch: pytest.MonkeyPatch, name: str, table: object) -> None:
-    """Play with `table` in place of the material of that name."""
-    for module in MODULES:
-        if hasattr(module, "material"):
-            monkeypatch.setattr(
-                module, "material", lambda asked: table if asked == name else material(asked)
-            )
-    voicing_module.shapes.cache_clear()
-
 
 def test_there_is_enough_of_everything():
     grooves = material("grooves")
@@ -706,7 +786,9 @@ def test_the_lines_of_every_row_are_whole_bars():
         assert strokes(tablature(row["steps"]))
     for row in material("melody")["phrases"]:
         assert len(row["bars"].split()) in (4, 8), row
-        assert all(re.fullmatch(r"\.|[abc](['i~*f>]|[+-]\d)*", t) for t in row["bars"].split()), row
+        assert all(re.fullmatch(r"[.,]|[abc](['i~*f>]|[+-]\d)*", t) for t in row["bars"].split()), (
+            row
+        )
     for row in material("melody")["arcs"]:
         heights = [int(h) for h in row["heights"].split()]
         assert len(heights) == 8
@@ -735,10 +817,6 @@ def test_every_voicing_can_be_reached_by_name():
     for quality in QUALITIES:
         for player in ("keys", "guitar", "pad"):
             assert len(shapes(quality, player)) >= 2, (quality, player)
-
-
-def everywhere(row: dict) -> dict:
-    return {**row, "moods": list(BUNDLES), "lively": 0.5}
 
 
 @pytest.mark.parametrize("name", ["bass", "comping"])

@@ -119,6 +119,10 @@ class Band:
         """The chord of the next half bar: what really follows, whatever the section."""
         return self.chords[min(2 * bar + step // 8 + 1, len(self.chords) - 1)]
 
+    def scene(self, bar: int) -> Scene:
+        """The section of that bar."""
+        return self._scene_of_bar[min(bar, self.plan.bars - 1)]
+
     def is_last(self, bar: int) -> bool:
         """Whether this is the bar in which the piece ends."""
         return bar == self.plan.bars - 1
@@ -127,7 +131,7 @@ class Band:
         """Whether the part is in the section of that bar, and has entered."""
         if bar >= self.plan.bars:
             return False
-        scene = self._scene_of_bar[bar]
+        scene = self.scene(bar)
         return part in scene.section.parts and bar >= self.enters(part, scene)
 
     def enters(self, part: str, scene: Scene) -> int:
@@ -161,7 +165,7 @@ class Band:
 
     def loudness(self, bar: int, step: int, factor: float = 1.0) -> int:
         """Velocity: the mood's, swelling over the section and breathing over four bars."""
-        scene = self._scene_of_bar[min(bar, self.plan.bars - 1)]
+        scene = self.scene(bar)
         first, last = _SWELL[scene.name]
         along = (bar - scene.bars.start + step / STEPS) / len(scene.bars)
         phrase = ((bar - scene.bars.start) % 4 + step / STEPS) / 4

@@ -11,6 +11,7 @@ from lofi.music._material import (
     Row,
     Stroke,
     bar_of,
+    first_beat,
     material,
     strokes,
     suited,
@@ -71,15 +72,12 @@ class Bassist:
         for event in events:
             bar, stroke = event
             if stroke.step == 0 and bar == self._held_into:
-                if kept:
-                    kept[-1] = (kept[-1][0], kept[-1][1] + stroke.length)
                 continue
             length = stroke.length
             onward = band.plays("bass", bar + 1) and not band.is_last(bar + 1)
             if stroke.mark == ">" and onward:
                 self._held_into = bar + 1
-                if bar == scene.bars[-1]:
-                    length += 4
+                length += first_beat(self._line(band.scene(bar + 1), bar + 1))
             kept.append((event, length))
         return kept
 
@@ -142,7 +140,7 @@ class Bassist:
         if mark == "P":
             return self._near(self._pedal(chord))
         if mark == "8":
-            return self._pitch + 12 if self._pitch < 37 else self._pitch - 12
+            return self._pitch + 12 if self._pitch < 41 else self._pitch - 12
         wanted = {"R": chord.root, "3": chord.third, "7": chord.seventh, "5": chord.fifth}
         return self._near(wanted[mark])
 

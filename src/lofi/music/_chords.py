@@ -6,7 +6,16 @@ from math import exp
 
 from lofi.brief import PARTS
 from lofi.music._band import Band, Note, Scene
-from lofi.music._material import STEPS, Row, bar_of, material, strokes, suited, with_changes
+from lofi.music._material import (
+    STEPS,
+    Row,
+    bar_of,
+    first_beat,
+    material,
+    strokes,
+    suited,
+    with_changes,
+)
 from lofi.music._melody import Book
 from lofi.music._midi import TICKS_PER_BEAT
 from lofi.music._voicing import Hands, Voices
@@ -90,13 +99,8 @@ class Comper:
 
     def _bar(self, scene: Scene, bar: int, use: str) -> list[Note]:
         band = self._band
-        at = bar - scene.bars.start
-        main, close = self._patterns(scene, use)
-        pattern = close if at % 4 == 3 else main
-        ring = pattern.get("ring", False)
+        line, ring = self._line(scene, bar, use)
         changes = band.changes(bar)
-        mark_new = {"broken": "1", "stops": "p"}.get(use, "x")
-        line = with_changes(bar_of(pattern["steps"], at), changes=changes, mark=mark_new)
         rows: list[Note] = []
         marks = strokes(line)
         for i, (step, length, mark) in enumerate(marks):
@@ -107,7 +111,7 @@ class Comper:
                 mark, early = "u", False
             if early:
                 self._held_into = bar + 1
-                length += 4
+                length += first_beat(self._line(band.scene(bar + 1), bar + 1, use)[0])
                 voices = self._voices(bar + 1, 0)
             else:
                 voices = self._voices(bar, step)
@@ -117,6 +121,16 @@ class Comper:
                 length = min(length + 2, STEPS - step)  # the last chord is let go late
             rows += self._marked(bar, step, length, mark, voices)
         return rows
+
+    def _line(self, scene: Scene, bar: int, use: str) -> tuple[str, bool]:
+        """The sixteen steps of a bar, and whether its notes ring."""
+        at = bar - scene.bars.start
+        main, close = self._patterns(scene, use)
+        pattern = close if at % 4 == 3 else main
+        fresh = {"broken": "1", "stops": "p"}.get(use, "x")
+        changes = self._band.changes(bar)
+        line = with_changes(bar_of(pattern["steps"], at), changes=changes, mark=fresh)
+        return line, pattern.get("ring", False)
 
     def _voices(self, bar: int, step: int) -> Voices:
         band = self._band
@@ -132,7 +146,7 @@ class Comper:
         if mark.isdigit():
             octave, index = divmod(int(mark) - 1, len(voices))
             pitch = voices[index] + 12 * octave
-            if pitch > self._hands.high + 2:
+            if pitch > self._hands.high:
                 pitch -= 12
             soft = 0.98 if step % 8 == 0 else 0.9
             return self._struck(bar, step, length, (pitch,), self._loud * soft)
@@ -147,8 +161,8 @@ class Comper:
         band = self._band
         late = self._late_ms
         rolled = roll_ms if len(voices) > 2 and band.chance.random() < 0.4 else 0.0
-        share = 0.95 if length > 2 else 0.8
-        sounding = band.length(bar, step, length, share)
+        # A stab of a sixteenth rings a little into the rest after it.
+        sounding = band.length(bar, step, length, 1.4 if length == 1 else 0.94)
         rows = []
         for i, pitch in enumerate(voices):
             along = i / max(1, len(voices) - 1) - 0.5
@@ -273,13 +287,13 @@ def keys_player(band: Band) -> Comper:
 
 
 def guitar_player(band: Band) -> Comper:
-    """The guitar's chords: wide, a little above the keys."""
+    """The guitar's chords: wide, a little above the keys and below the lead."""
     hands = Hands(
         band,
         "guitar",
-        centre=band.centre + 0.5,
+        centre=band.centre - 0.5,
         low=50,
-        high=round(band.centre) + 9,
+        high=round(band.centre) + 7,
         size=_FULL_HAND,
     )
     return Comper(band, "guitar", hands, loud=0.9, notes=5.0)

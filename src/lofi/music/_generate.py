@@ -33,12 +33,12 @@ from lofi.music._tokens import (
 # How busy each part is asked to be, by mood bundle: 1 sparse, 2 normal, 3 busy. The most common
 # level of each in the composed corpus.
 LEVELS: dict[str, dict[str, int]] = {
-    "chill": {"drums": 2, "bass": 2, "keys": 2, "guitar": 2, "lead": 2, "pad": 2},
-    "melancholic": {"drums": 2, "bass": 1, "keys": 1, "guitar": 2, "lead": 2, "pad": 2},
-    "upbeat": {"drums": 3, "bass": 2, "keys": 3, "guitar": 3, "lead": 3, "pad": 2},
-    "dreamy": {"drums": 2, "bass": 1, "keys": 2, "guitar": 2, "lead": 2, "pad": 2},
-    "focus": {"drums": 2, "bass": 1, "keys": 2, "guitar": 3, "lead": 1, "pad": 2},
-    "sleep": {"drums": 1, "bass": 1, "keys": 1, "guitar": 2, "lead": 1, "pad": 2},
+    "chill": {"drums": 3, "bass": 2, "keys": 2, "guitar": 2, "lead": 2, "pad": 1},
+    "melancholic": {"drums": 2, "bass": 1, "keys": 2, "guitar": 2, "lead": 2, "pad": 1},
+    "upbeat": {"drums": 3, "bass": 2, "keys": 3, "guitar": 2, "lead": 3, "pad": 1},
+    "dreamy": {"drums": 2, "bass": 1, "keys": 2, "guitar": 2, "lead": 1, "pad": 1},
+    "focus": {"drums": 2, "bass": 1, "keys": 2, "guitar": 2, "lead": 1, "pad": 1},
+    "sleep": {"drums": 1, "bass": 1, "keys": 1, "guitar": 2, "lead": 1, "pad": 1},
 }
 
 

@@ -76,6 +76,17 @@ def with_changes(line: str, *, changes: bool, mark: str) -> str:
     return line[:8] + mark + "-" * (stop - 9) + line[stop:]
 
 
+def first_beat(line: str) -> int:
+    """For how many steps an early note is held on into a bar of that line.
+
+    As long as what is written on the first beat, which it replaces, or as the `-` the bar opens
+    with; a beat where the line begins with a rest.
+    """
+    if line[0] == ".":
+        return 4
+    return len(line[1:]) - len(line[1:].lstrip("-")) + 1
+
+
 def near(rows: Sequence[Row], lively: float, chance: random.Random, width: float = 0.2) -> Row:
     """One row drawn among those whose `lively` is near."""
     weights = [exp(-(((r["lively"] - lively) / width) ** 2)) + 1e-6 for r in rows]

@@ -21,6 +21,9 @@ from lofi.music._material import STEPS, material, near, strokes, tablature
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._theory import Chord
 
+# How lively a melody is beside the music it stands in: study and sleep want little of it.
+_SONG = {"focus": 0.65, "sleep": 0.65, "melancholic": 1.2, "dreamy": 1.3}
+_SILENT = (".", ",")  # bars without a motive
 _SEMITONES_PER_STEP = 12 / 7
 _RELIEF = 1.8  # how much of the height of an arc is heard
 _REACH = 9  # a section stays within a tenth: this far above and below its middle
@@ -86,13 +89,13 @@ class Book:
         band = self._band
         own = band.own("melody", letter)
         table = material("melody")
-        lively = band.lively * (0.65 if band.bundle in ("focus", "sleep") else 0.95)
+        lively = band.lively * _SONG.get(band.bundle, 0.95)
         if letter == "B":  # B breathes otherwise than A
             lively += own.choice((-0.18, 0.18))
         lively = min(0.95, max(0.0, lively + own.uniform(-0.08, 0.08)))
         phrase = near(table["phrases"], lively, own)["bars"].split()
         if len(phrase) == 4:
-            last = max(i for i, told in enumerate(phrase) if told != ".")
+            last = max(i for i, told in enumerate(phrase) if told not in _SILENT)
             phrase = phrase + [t + "'" if i == last else t for i, t in enumerate(phrase)]
         self._phrases[letter] = phrase
         self._heights[letter] = [int(h) for h in own.choice(table["arcs"])["heights"].split()]
@@ -120,7 +123,8 @@ class Book:
                 tokens = [t if i % 4 == 0 else "." for i, t in enumerate(tokens)]
             elif scene.name == "outro":
                 tokens = [
-                    f"{t[0]}f" if i % 2 == 0 and t != "." else "." for i, t in enumerate(tokens)
+                    f"{t[0]}f" if i % 2 == 0 and t not in _SILENT else "."
+                    for i, t in enumerate(tokens)
                 ]
             elif scene.times:
                 tokens = _varied(tokens, own, 0.3)
@@ -129,47 +133,71 @@ class Book:
 
     def rests(self, scene: Scene, at: int) -> bool:
         """Whether the lead leaves that bar of the section silent."""
-        return "lead" not in scene.section.parts or self.tokens(scene)[at] == "."
+        return "lead" not in scene.section.parts or self.tokens(scene)[at] in _SILENT
 
     def wishes(self, scene: Scene, centre: float) -> list[Wish]:
         """The notes of the section before they have pitches."""
         band = self._band
         tokens = self.tokens(scene)
-        heights = self._heights[scene.letter]
-        top = max(heights)
+        top = max(self._heights[scene.letter])
+        ceiling = centre + _RELIEF * top * _SEMITONES_PER_STEP - 1
         found: list[Wish] = []
         own = band.own("signs", scene.name, scene.times)
         for at, (bar, told) in enumerate(zip(scene.bars, tokens, strict=True)):
             if told == "." or band.is_last(bar):
                 continue
-            height = heights[at % 8]
-            shift = int(m[0]) if (m := re.search(r"[+-]\d", told)) else 0
-            base = centre + (_RELIEF * height + shift) * _SEMITONES_PER_STEP
-            highest = centre + _RELIEF * top * _SEMITONES_PER_STEP
-            ceiling = 127.0 if height == top else highest - 1
-            ends = at + 1 == len(tokens) or at % 4 == 3 or tokens[at + 1] == "."
+            onward = tokens[at + 1] if at + 1 < len(tokens) else None
+            if told == ",":
+                if onward and onward not in _SILENT:
+                    height = self._height(scene, at + 1, onward, centre)
+                    found += self._pickup(bar, height, ceiling, own)
+                continue
+            height = self._height(scene, at, told, centre)
             motive = _signed(self._motives[scene.letter][told[0]], told, own)
-            closes = at + 1 == len(tokens) or at % 8 == 7
-            if ends:
-                room = STEPS if at + 1 == len(tokens) or tokens[at + 1] != "." else STEPS + 8
-                motive = _landing(motive, room)
+            lands = 2 if onward is None or at % 8 == 7 else int(at % 4 == 3 or onward in _SILENT)
+            if lands:
+                motive = _landing(motive, STEPS + 8 * (onward in _SILENT))
+            climax = self._heights[scene.letter][at % 8] == top
             for i, tone in enumerate(motive):
-                last = ends and i == len(motive) - 1
                 found.append(
                     Wish(
                         bar,
                         tone.step,
                         tone.length,
                         tone.move if i else None,
-                        base,
-                        0.85 if i == 0 else 0.12,
-                        lands=(2 if closes else 1) if last else 0,
-                        ceiling=ceiling,
+                        height,
+                        pull=0.12 if i else 0.85,
+                        lands=lands if i == len(motive) - 1 else 0,
+                        ceiling=127.0 if climax else ceiling,
                     )
                 )
-        if scene.section.parts and band.is_last(scene.bars[-1]) and scene.name == "outro":
-            found.append(Wish(scene.bars[-1], 0, STEPS, None, centre - 2, 0.15, lands=2))
+        if scene.name == "outro" and band.is_last(scene.bars[-1]):
+            found.append(Wish(scene.bars[-1], 0, STEPS, None, centre - 2, pull=0.15, lands=2))
         return _apart(found)
+
+    def _height(self, scene: Scene, at: int, told: str, centre: float) -> float:
+        """The pitch near which bar `at` of the section begins."""
+        shift = int(m[0]) if (m := re.search(r"[+-]\d", told)) else 0
+        height = _RELIEF * self._heights[scene.letter][at % 8] + shift
+        return centre + height * _SEMITONES_PER_STEP
+
+    def _pickup(self, bar: int, goal: float, ceiling: float, own: random.Random) -> list[Wish]:
+        """A few notes in the last half of a silent bar, by step towards the next one."""
+        lines = [tablature(c["steps"]) for c in material("melody")["cells"]]
+        marks = strokes(own.choice([line for line in lines if line.startswith("....")] or lines))
+        way = own.choice((1, 1, -1))
+        return [
+            Wish(
+                bar,
+                STEPS // 2 + mark.step,
+                mark.length,
+                way if i else None,
+                goal - way * (len(marks) - i) * _SEMITONES_PER_STEP,
+                pull=0.4,
+                ceiling=ceiling,
+            )
+            for i, mark in enumerate(marks)
+        ]
 
 
 def _motive(own: random.Random, lively: float, rhythm: _Motive | None = None) -> _Motive:
@@ -196,7 +224,7 @@ def _motive(own: random.Random, lively: float, rhythm: _Motive | None = None) ->
 
 def _varied(tokens: list[str], own: random.Random, odds: float) -> list[str]:
     """The same phrase told again: some bars carry new signs, at least two of them."""
-    sung = [i for i, t in enumerate(tokens) if t != "."]
+    sung = [i for i, t in enumerate(tokens) if t not in _SILENT]
     chosen = {i for i in sung if own.random() < odds}
     chosen |= set(own.sample(sung, min(2, len(sung))))
     out = list(tokens)

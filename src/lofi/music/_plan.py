@@ -67,10 +67,10 @@ def _spelled(written: _Written, key: Key) -> str:
 
 def draw_progression(key: Key, mood: str, bars: int, seed: int) -> tuple[str, ...]:
     """Chord symbols for `bars` bars, two a bar: a loop of the mood and mode, coloured anew."""
-    bundle = find_mood(mood).bundle
-    chance = random.Random(subseed(seed, "progression", bundle))
+    asked = find_mood(mood)
+    chance = random.Random(subseed(seed, "progression", asked.name))
     rows = [r for r in material("progressions")["loops"] if r["mode"] == key.mode]
-    row = chance.choice(suited(rows, bundle))
+    row = chance.choice(suited(rows, asked.bundle))
     loop = _read(row["chords"], key.tonic, chance)
     halves: list[_Written] = []
     while len(halves) < 2 * bars:

@@ -6,7 +6,6 @@ remember what they last held.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -19,7 +18,6 @@ INTERVALS: dict[str, int] = {
     "1": 0, "b9": 1, "9": 2, "b3": 3, "3": 4, "4": 5, "11": 5, "#11": 6, "b5": 6, "5": 7, "#5": 8,
     "b13": 8, "6": 9, "13": 9, "bb7": 9, "b7": 10, "7": 11,
 }  # fmt: skip
-_TONE = re.compile(r"(\+?)(\S+)$")
 
 Voices = tuple[int, ...]
 
@@ -28,7 +26,7 @@ _LOW_LIMITS = ((48, 7), (52, 4), (55, 3), (58, 2))
 _NO_WAY = 1e9
 _BEYOND = 3.0  # what each semitone beyond where the hands like to lie costs
 _MUD = 12.0
-_FLOATING = 0.4  # a voicing without its root floats, and leaves more to the bass
+_FLOATING = 0.6  # a voicing without its root floats, and leaves more to the bass
 _HOMELESS = 3.4  # the chord of the tonic is where the ear comes home: it likes its root
 _ROOTLESS = 3.5  # what a voicing costs that has no root below where no bass plays it
 
@@ -54,12 +52,10 @@ def shapes(quality: str, player: str) -> tuple[_Shape, ...]:
 def _stacked(voices: str) -> Voices:
     offsets: list[int] = []
     for text in voices.split():
-        match = _TONE.match(text)
-        assert match, text
-        tone = INTERVALS[match[2]]
+        tone = INTERVALS[text]
         if offsets:
             above = offsets[-1] + 1
-            tone = above + (tone - above) % 12 + (12 if match[1] else 0)
+            tone = above + (tone - above) % 12
         offsets.append(tone)
     return tuple(offsets)
 
