@@ -338,14 +338,14 @@ def _prepared():
 
 def test_work_that_hangs_crashes_or_swallows_memory_costs_only_itself():
     bad = {
-        "hang": "took longer than 1 s",
+        "hang": "took longer than 3 s",
         "swallow": "needed more than 300 MB",
         "crash": "SIGSEGV",
-        "wait": "took longer than 6 s",
+        "wait": "took longer than 18 s",
         "leave": "exit status 3",
     }
     items = ["a", *bad, *"bcdefgh"]
-    limits = Limits(cpu_s=1, memory_mb=300)
+    limits = Limits(cpu_s=3, memory_mb=300)
     found = dict(guarded(_prepared, items, workers=2, limits=limits))
     assert set(found) == set(items)
     for item, outcome in found.items():
