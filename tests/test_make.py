@@ -101,6 +101,7 @@ def test_provenance_names_model_corpora_and_licences(package):
     made, _ = package
     told = json.loads((made.path / "provenance.json").read_text())
     assert told["seed"] == 11
+    assert told["model"]["tier"] == "ship"
     assert told["model"]["trained_on"]["composed"]["licence"] == "Apache-2.0"
     assert all(c["licence"] != "not stated" for c in told["model"]["trained_on"].values())
     assert told["versions"]["onnxruntime"]

@@ -320,8 +320,11 @@ def provenance(
         },
         "model": {
             "sha256": model.sha256,
+            "tier": model.card.get("tier", "test"),
             "trained_on": {
-                name: {k: c[k] for k in ("source", "licence", "attribution", "kept")}
+                name: {
+                    k: c[k] for k in ("source", "licence", "attribution", "tier", "kept") if k in c
+                }
                 for name, c in corpora.items()
             },
             "dataset_sha256": model.card["dataset"].get("sha256"),
