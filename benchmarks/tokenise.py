@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from subprocess import DEVNULL
 
 import numpy as np
 import psutil
@@ -57,7 +58,7 @@ def transposed(path: Path, semitones: int) -> bytes:
 def run(*arguments: str, cwd: Path) -> tuple[float, float]:
     """Wall seconds and the highest memory in MB of a command and its children."""
     start = time.perf_counter()
-    process = psutil.Popen([sys.executable, "-m", "lofi", *arguments], cwd=cwd)
+    process = psutil.Popen([sys.executable, "-m", "lofi", *arguments], cwd=cwd, stdout=DEVNULL)
     highest = 0
 
     def watch() -> None:
@@ -91,7 +92,7 @@ def main() -> None:
             build(arguments.folder, home / "data" / "raw_midi", count)
             for command in ("tokenize", "tokenize", "dataset"):
                 again = ", nothing new" if (home / "data/metadata.json").exists() else ""
-                seconds, memory = run(command, "--json", cwd=home)
+                seconds, memory = run(command, cwd=home)
                 label = command + (again if command == "tokenize" else "")
                 print(f"| {count:,} | `lofi {label}` | {seconds:.0f} | {memory:.0f} |", flush=True)
         finally:

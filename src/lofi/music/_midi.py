@@ -144,7 +144,7 @@ def canonical(raw: symusic.Score, bounds: Bounds) -> tuple[symusic.Score, list[s
     ):
         score, bar_line = _from_the_bar_line(score)
         repairs.append(
-            f"1/4 read as 4/4, the bar line heard {bar_line / TICKS_PER_BEAT:g} beats in"
+            f"1/4 read as 4/4, the bar line heard {bar_line / TICKS_PER_BEAT:.2f} beats in"
         )
     return score, repairs
 

@@ -254,7 +254,7 @@ def _summed(raw: Path, entries: Iterable[tuple[str, Entry]]) -> dict[str, Any]:
     }
 
 
-_NUMBER = re.compile(r"(?<![\d/.,])(?<!than )(?<!to )(?<!hits )\d[\d.,]*\d?(?![\d/])")
+_NUMBER = re.compile(r"(?<![\d/.,])(?<!than )(?<!to )(?<!hits )-?\d[\d.,]*\d?(?![\d/])")
 
 
 def _kind(text: str) -> str:
