@@ -1,19 +1,19 @@
 """The studio: settings and the pipeline that joins the rooms."""
 
 from lofi.studio._batch import BatchResult, make_many
-from lofi.studio._catalogue import TIERS, Card, find_midi, import_corpora, read_card
+from lofi.studio._catalogue import import_corpora, read_card
 from lofi.studio._composed import compose_corpus, corpus_diversity
 from lofi.studio._dataset import FEW_FILES, build_dataset, train_model
 from lofi.studio._make import STAGES, Package, make, write_score
 from lofi.studio._metadata import read_entries, read_head
 from lofi.studio._reading import tokenize
 from lofi.studio._settings import Settings, load_settings
-from lofi.studio._stats import FIGURES, Stats, corpus_stats, draw_stats
+from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
 from lofi.studio._workers import Limits
 
 __all__ = [
-    "FEW_FILES", "FIGURES", "STAGES", "TIERS", "BatchResult", "Card", "Limits", "Package",
-    "Settings", "Stats", "build_dataset", "compose_corpus", "corpus_diversity", "corpus_stats",
-    "draw_stats", "find_midi", "import_corpora", "load_settings", "make", "make_many",
-    "read_card", "read_entries", "read_head", "tokenize", "train_model", "write_score",
+    "FEW_FILES", "FIGURES", "STAGES", "BatchResult", "Limits", "Package", "Settings",
+    "build_dataset", "compose_corpus", "corpus_diversity", "corpus_stats", "draw_stats",
+    "import_corpora", "load_settings", "make", "make_many", "read_card", "read_entries",
+    "read_head", "tokenize", "train_model", "write_score",
 ]  # fmt: skip
