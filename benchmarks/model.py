@@ -22,8 +22,8 @@ from lofi.music import (
     notes_by_part,
     open_model,
 )
-from lofi.music._generate import rate
 from lofi.music._theory import Chord
+from lofi.music._writer import rate
 
 BARS = 16
 

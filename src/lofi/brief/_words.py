@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from lofi.brief._tables import MOODS, PALETTES, TEMPLATES, Mood
 
@@ -175,13 +175,15 @@ class Section:
 class Plan:
     """How a piece is laid out in 4/4: tempo, key, swing and its sections in order.
 
-    `swing` is the place of the off-beat within the beat: 0.5 straight, 0.667 triplet.
+    `swing` is the place of the off-beat within the beat: 0.5 straight, 0.667 triplet. `levels` is
+    how busy each part is to be: 1 sparse, 2 normal, 3 busy.
     """
 
     bpm: float
     key: Key
     swing: float
     sections: tuple[Section, ...]
+    levels: dict[str, int] = field(default_factory=dict)
 
     @property
     def bars(self) -> int:

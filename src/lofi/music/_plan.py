@@ -36,6 +36,17 @@ _BAND_ODDS: dict[str, dict[str, float]] = {
     "sleep": {"drums": 0.3, "lead": 0.66, "guitar": 0.25, "pad": 0.8},
 }
 
+# How busy each part is asked to be, by mood bundle: 1 sparse, 2 normal, 3 busy. The most common
+# level of each in the composed corpus.
+LEVELS: dict[str, dict[str, int]] = {
+    "chill": {"drums": 3, "bass": 2, "keys": 2, "guitar": 2, "lead": 2, "pad": 1},
+    "melancholic": {"drums": 2, "bass": 1, "keys": 2, "guitar": 2, "lead": 2, "pad": 1},
+    "upbeat": {"drums": 3, "bass": 2, "keys": 3, "guitar": 2, "lead": 3, "pad": 1},
+    "dreamy": {"drums": 2, "bass": 1, "keys": 2, "guitar": 2, "lead": 1, "pad": 1},
+    "focus": {"drums": 2, "bass": 1, "keys": 2, "guitar": 2, "lead": 1, "pad": 1},
+    "sleep": {"drums": 1, "bass": 1, "keys": 1, "guitar": 2, "lead": 1, "pad": 1},
+}
+
 # Harmony -------------------------------------------------------------------------------------
 
 
@@ -210,7 +221,7 @@ def draw_plan(brief: Brief, *, bars: int) -> Plan:
         parts = _players(name, band, chance)
         sections.append(Section(name, start, size, parts, tuple(chords)))
         start += size
-    return Plan(brief.bpm, key, swing, tuple(sections))
+    return Plan(brief.bpm, key, swing, tuple(sections), dict(LEVELS[bundle]))
 
 
 def _contrast(loop: tuple[str, ...], brief: Brief) -> tuple[str, ...]:
