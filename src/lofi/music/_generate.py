@@ -20,7 +20,7 @@ from lofi.music._plan import draw_plan
 from lofi.music._recognise import Notes, notes_by_part
 from lofi.music._sample import Sampling
 from lofi.music._theory import Chord
-from lofi.music._writer import Writer, clipped
+from lofi.music._writer import Order, Writer, clipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +45,13 @@ def generate(
     """Write a piece of exactly `bars` bars for a settled brief."""
     plan = draw_plan(brief, bars=bars)
     writer = Writer(brief, plan, model, sampling, best_of, threads)
-    pieces: dict[int, list[tuple[int, dict[str, Notes]]]] = {}
-    # The fullest section first: what returns thinned is cut from it.
-    order = sorted(range(len(plan.sections)), key=lambda i: -len(plan.sections[i].parts))
-    done = 0
-    for index in order:
-        section = plan.sections[index]
-        pieces[index] = writer.section(section, index)
-        done += section.bars
-        if progress:
-            progress(done / plan.bars)
-    score = _arrange(plan, pieces)
+    orders = [Order(section, str(i)) for i, section in enumerate(plan.sections)]
+    score = _arrange(plan, writer.write(orders, progress))
     score = _with_ending(score, plan)
     return Composition(_humanised(score, plan, brief.seed), plan, writer.choices)
 
 
-def _arrange(plan: Plan, pieces: dict[int, list[tuple[int, dict[str, Notes]]]]) -> symusic.Score:
+def _arrange(plan: Plan, pieces: list[list[tuple[int, dict[str, Notes]]]]) -> symusic.Score:
     """Lay the stretches end to end."""
     columns: dict[str, list[Notes]] = {}
     for index, section in enumerate(plan.sections):

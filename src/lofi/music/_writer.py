@@ -6,7 +6,8 @@ players or with a new melody. `rate` measures how good a candidate is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,7 +41,24 @@ class _Material:
     parts: dict[str, Notes]
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A section to be written; `label` names its seed.
+
+    `kept` are parts that are there already, over the section's bars from tick 0: they stay as they
+    are, and only the other parts of the section are written, to go with them. `before` is the music
+    that the section follows, its last bar ending at tick 0 (onsets below 0).
+    """
+
+    section: Section
+    label: str
+    kept: dict[str, Notes] = field(default_factory=dict)
+    before: dict[str, Notes] = field(default_factory=dict)
+
+
 class Writer:
+    """Writes the sections of one piece."""
+
     def __init__(
         self,
         brief: Brief,
@@ -62,14 +80,26 @@ class Writer:
         self._height: float | None = None  # mean pitch of the chords of the stretch before
         self.choices: list[dict[str, object]] = []
 
-    def section(self, section: Section, index: int) -> list[tuple[int, dict[str, Notes]]]:
-        """The stretches of a section: (bar within the section, notes by part)."""
+    def write(
+        self, orders: Sequence[Order], progress: Callable[[float], None] | None = None
+    ) -> list[list[tuple[int, dict[str, Notes]]]]:
+        """For each order its stretches: (bar within the section, notes by part from tick 0)."""
+        written: list[list[tuple[int, dict[str, Notes]]]] = [[] for _ in orders]
+        # The fullest section first: what returns thinned is cut from it.
+        by_size = sorted(range(len(orders)), key=lambda i: -len(orders[i].section.parts))
+        for done, i in enumerate(by_size):
+            written[i] = self._section(orders[i].section, orders[i].label)
+            if progress:
+                progress((done + 1) / len(orders))
+        return written
+
+    def _section(self, section: Section, label: str) -> list[tuple[int, dict[str, Notes]]]:
         result = []
         longest = STRETCH_BARS.get(self._bundle, SEGMENT_BARS)
         for offset in range(0, section.bars, longest):
             bars = min(longest, section.bars - offset)
             chords = section.chords[2 * offset : 2 * (offset + bars)]
-            result.append((offset, self._stretch(section, f"{index}.{offset}", bars, chords)))
+            result.append((offset, self._stretch(section, f"{label}.{offset}", bars, chords)))
         return result
 
     def _stretch(
