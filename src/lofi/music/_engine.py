@@ -13,32 +13,36 @@ from typing import Any, Protocol
 import numpy as np
 
 from lofi.brief import InputError, LofiError
+from lofi.music._bpe import Bpe
 from lofi.music._tokens import vocabulary
 
 SHIPPED = Path(__file__).parent / "checkpoint"
 GRAPH_FILE = "model.onnx"
 CARD_FILE = "lofi.json"
+MERGES_FILE = "merges.json"
 MELODIES_FILE = "melodies.npz"
 
 
 class Engine(Protocol):
-    """Gives the next token's logits for a batch of sequences of equal length."""
+    """Gives the next token's logits for `batch` sequences, each at a place of its own."""
 
-    def prefill(self, ids: np.ndarray) -> np.ndarray:
-        """Start over with ids (B, T) int64; logits (B, V) float32 of the next token."""
-        ...
+    batch: int
 
-    def step(self, ids: np.ndarray) -> np.ndarray:
-        """Append ids (B,) int64; logits (B, V) float32 of the next token."""
+    def step(self, ids: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Append ids (B,) at places (B,), both int64; logits (B, V) float32 of the next tokens.
+
+        A row at place 0 starts over. What stands before a place is what was appended there.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model folder that can generate: its graph and its card (`lofi.json`)."""
+    """A model folder that can generate: its graph, its merges, and its card (`lofi.json`)."""
 
     path: Path
     card: dict[str, Any]
+    bpe: Bpe
 
     @property
     def context(self) -> int:
@@ -79,11 +83,13 @@ def open_model(path: Path | None) -> Model:
         )
     try:
         card = json.loads(card_path.read_text())
-        same = card["vocabulary_sha256"] == vocabulary().sha256
-        model = Model(folder, card)
+        same = card.get("base_vocabulary_sha256", card["vocabulary_sha256"]) == vocabulary().sha256
+        merges = folder / MERGES_FILE
+        bpe = Bpe.load(merges) if same and merges.is_file() else Bpe()
+        model = Model(folder, card, bpe)
         assert model.context > 0
         assert model.sha256
-    except (ValueError, KeyError, TypeError, AssertionError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise InputError(
             f"{card_path} cannot be read as a model card ({error}). Train the model again."
         ) from error
@@ -91,6 +97,10 @@ def open_model(path: Path | None) -> Model:
         raise InputError(
             f"the model in {folder} was trained with other tokens than this version writes. "
             "Train it again with `lofi tokenize`, `lofi dataset` and `lofi train`."
+        )
+    if bpe.sha256 != card["vocabulary_sha256"]:
+        raise InputError(
+            f"{merges} does not belong to the model in {folder}. Export or train it again."
         )
     return model
 
@@ -118,16 +128,15 @@ class OnnxEngine:
             raise LofiError(
                 f"{graph} cannot be loaded ({str(error)[:200]}). Train or export it again."
             ) from error
+        self.batch = batch
         self._context = arch["n_positions"]
-        self._t = 0
         heads = arch["n_head"]
         shape = (batch, heads, self._context, arch["n_embd"] // heads)
         self._binding = self._session.io_binding()
-        self._cache = []
+        value = ort.OrtValue.ortvalue_from_numpy
         for layer in range(arch["n_layer"]):
             for kv in "kv":
-                memory = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
-                self._cache.append(memory)
+                memory = value(np.zeros(shape, np.float32))
                 self._binding.bind_ortvalue_input(f"past_{kv}{layer}", memory)
                 self._binding.bind_ortvalue_output(f"present_{kv}{layer}", memory)
         self._inputs = {
@@ -136,45 +145,22 @@ class OnnxEngine:
             "seqlens_k": np.zeros(batch, np.int32),
             "total_length": np.zeros(1, np.int32),
         }
-        logits = np.zeros((batch, 1, len(vocabulary())), np.float32)
-        self._logits = ort.OrtValue.ortvalue_from_numpy(logits)
-        self._step_values = {
-            n: ort.OrtValue.ortvalue_from_numpy(a) for n, a in self._inputs.items()
-        }
-
-    def prefill(self, ids: np.ndarray) -> np.ndarray:
-        """See Engine. Raises LofiError when ids are longer than the context."""
-        batch, length = ids.shape
-        self._check(length)
-        bind = self._binding.bind_cpu_input
-        bind("ids", np.ascontiguousarray(ids, np.int64))
-        bind("positions", np.tile(np.arange(length, dtype=np.int64), (batch, 1)))
-        bind("seqlens_k", np.full(batch, length - 1, np.int32))
-        bind("total_length", np.array([length], np.int32))
-        self._binding.bind_output("logits")
-        self._session.run_with_iobinding(self._binding)
-        self._t = length
-        # Outputs stand in the order in which they were first bound: the caches, then the logits.
-        logits = self._binding.get_outputs()[-1].numpy()
-        for name, value in self._step_values.items():
-            self._binding.bind_ortvalue_input(name, value)
+        self._values = {n: value(a) for n, a in self._inputs.items()}
+        for name, bound in self._values.items():
+            self._binding.bind_ortvalue_input(name, bound)
+        self._logits = value(np.zeros((batch, 1, arch["vocab_size"]), np.float32))
         self._binding.bind_ortvalue_output("logits", self._logits)
-        return logits[:, -1].copy()
 
-    def step(self, ids: np.ndarray) -> np.ndarray:
+    def step(self, ids: np.ndarray, places: np.ndarray) -> np.ndarray:
         """See Engine. Raises LofiError past the context."""
-        self._check(self._t + 1)
+        if (length := int(places.max()) + 1) > self._context:
+            raise LofiError(f"{length} tokens exceed the model's context of {self._context}.")
         arrays = self._inputs
         arrays["ids"][:, 0] = ids
-        arrays["positions"].fill(self._t)
-        arrays["seqlens_k"].fill(self._t)
-        arrays["total_length"].fill(self._t + 1)
-        for name, value in self._step_values.items():
+        arrays["positions"][:, 0] = places
+        arrays["seqlens_k"][:] = places
+        arrays["total_length"][0] = length
+        for name, value in self._values.items():
             value.update_inplace(arrays[name])
         self._session.run_with_iobinding(self._binding)
-        self._t += 1
         return self._logits.numpy()[:, 0]
-
-    def _check(self, length: int) -> None:
-        if length > self._context:
-            raise LofiError(f"{length} tokens exceed the model's context of {self._context}.")

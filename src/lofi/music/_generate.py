@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import symusic
 
-from lofi.brief import PARTS, Brief, Plan, subseed
+from lofi.brief import Brief, Plan, find_mood, subseed
 from lofi.music._engine import Model
-from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT, add_track
+from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._plan import draw_plan
 from lofi.music._recognise import Notes, notes_by_part
 from lofi.music._sample import Sampling
 from lofi.music._theory import Chord
-from lofi.music._writer import Order, Writer, clipped
+from lofi.music._writer import Copied, Order, Writer, clipped, score_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,28 @@ def generate(
     sampling: Sampling,
     best_of: int = 4,
     threads: int = 1,
+    copied: Copied | None = None,
+    controls: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Composition:
-    """Write a piece of exactly `bars` bars for a settled brief."""
+    """Write a piece of exactly `bars` bars for a settled brief.
+
+    `copied` tells how many notes in a row a score has in common with the training corpus: what has
+    fewer is preferred. Without `controls` the model plays by itself, told only who may play.
+    """
     plan = draw_plan(brief, bars=bars)
-    writer = Writer(brief, plan, model, sampling, best_of, threads)
+    assert brief.mood
+    writer = Writer(
+        plan,
+        find_mood(brief.mood).bundle,
+        model,
+        sampling,
+        seed=brief.seed,
+        best_of=best_of,
+        threads=threads,
+        copied=copied,
+        controls=controls,
+    )
     orders = [Order(section, str(i)) for i, section in enumerate(plan.sections)]
     score = _arrange(plan, writer.write(orders, progress))
     score = _with_ending(score, plan)
@@ -60,7 +77,7 @@ def _arrange(plan: Plan, pieces: list[list[tuple[int, dict[str, Notes]]]]) -> sy
             for name, n in parts.items():
                 moved = Notes(n.onset + start, n.length, n.pitch, n.velocity)
                 columns.setdefault(name, []).append(moved)
-    return _score(plan, {name: _joined(found) for name, found in columns.items()})
+    return score_of({name: _joined(found) for name, found in columns.items()}, plan.bpm)
 
 
 def _joined(found: list[Notes]) -> Notes:
@@ -70,17 +87,6 @@ def _joined(found: list[Notes]) -> Notes:
             for f in ("onset", "length", "pitch", "velocity")
         )
     )
-
-
-def _score(plan: Plan, parts: dict[str, Notes]) -> symusic.Score:
-    score = symusic.Score(TICKS_PER_BEAT)
-    score.tempos.append(symusic.Tempo(0, plan.bpm))
-    score.time_signatures.append(symusic.TimeSignature(0, 4, 4))
-    for name in PARTS:
-        if name in parts and len(parts[name]):
-            n = parts[name]
-            add_track(score, name, n.onset, n.length, n.pitch, n.velocity)
-    return score
 
 
 def _with_ending(score: symusic.Score, plan: Plan) -> symusic.Score:
@@ -112,7 +118,7 @@ def _with_ending(score: symusic.Score, plan: Plan) -> symusic.Score:
         _append(parts, holder, [(last, TICKS_PER_BAR, root + 12, velocity)])
     if "drums" in outro.parts:
         _append(parts, "drums", [(last, TICKS_PER_BEAT // 4, 36, velocity)])
-    return _score(plan, parts)
+    return score_of(parts, plan.bpm)
 
 
 def _append(parts: dict[str, Notes], name: str, rows: list[tuple[int, int, int, int]]) -> None:
@@ -139,7 +145,7 @@ def _humanised(score: symusic.Score, plan: Plan, seed: int) -> symusic.Score:
         onset = np.where(n.onset % TICKS_PER_BAR == 0, np.maximum(onset, n.onset), onset)
         velocity = np.clip(n.velocity + rng.integers(-5, 6, len(n)), 8, 124)
         parts[name] = _separated(Notes(onset, n.length, n.pitch, velocity))
-    return _score(plan, parts)
+    return score_of(parts, plan.bpm)
 
 
 def _separated(notes: Notes) -> Notes:

@@ -128,6 +128,11 @@ class Notes:
     pitch: np.ndarray
     velocity: np.ndarray
 
+    @classmethod
+    def none(cls) -> Notes:
+        """No notes."""
+        return cls(*(np.zeros(0, np.int64) for _ in range(4)))
+
     def within(self, start: int, stop: int) -> Notes:
         """The notes that begin in [start, stop) ticks."""
         a, b = np.searchsorted(self.onset, [start, stop])

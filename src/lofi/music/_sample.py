@@ -1,11 +1,13 @@
-"""Sampling: temperature, top-k and top-p on masked logits, a batch of sequences at a time."""
+"""Sampling: temperature, top-k and top-p on masked logits, many sequences at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from lofi.music._bpe import Bpe
 from lofi.music._engine import Engine
 from lofi.music._grammar import Grammar, Stretch
 from lofi.music._tokens import chord_control, chord_ids, vocabulary
@@ -18,64 +20,118 @@ class Sampling:
     temperature: float = 0.75
     top_k: int = 40
     top_p: float = 0.92
-    max_length: int = 2048
+    max_length: int = 1024
 
 
-def draw(logits: np.ndarray, sampling: Sampling, rng: np.random.Generator) -> np.ndarray:
-    """One token id per row of logits (B, V); -inf marks what may not be drawn. (B,) int64."""
-    scaled = logits / max(sampling.temperature, 1e-3)
-    k = min(sampling.top_k, scaled.shape[1])
-    top = np.argpartition(scaled, -k, axis=1)[:, -k:]
-    value = np.take_along_axis(scaled, top, 1)
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A sequence to write: what stands before it (base ids, BOS first), what it must be, a seed."""
+
+    prompt: Sequence[int]
+    stretch: Stretch
+    seed: int
+
+
+def draw(logits: np.ndarray, sampling: Sampling, uniform: np.ndarray) -> np.ndarray:
+    """One token id per row of logits (B, V); -inf marks what may not be drawn. (B,) int64.
+
+    `uniform` (B,) are numbers in [0, 1) that decide.
+    """
+    k = min(sampling.top_k, logits.shape[1])
+    top = np.argpartition(logits, -k, axis=1)[:, -k:]
+    value = np.take_along_axis(logits, top, 1)
     order = np.argsort(-value, axis=1, kind="stable")
     top = np.take_along_axis(top, order, 1)
     value = np.take_along_axis(value, order, 1)
-    weight = np.exp(value - value[:, :1])
+    weight = np.exp((value - value[:, :1]) / max(sampling.temperature, 1e-3))
     weight /= weight.sum(1, keepdims=True)
     before = np.cumsum(weight, axis=1) - weight
     weight[before > sampling.top_p] = 0  # the first is always kept
     total = np.cumsum(weight, axis=1)
-    pick = rng.random((len(logits), 1)) * total[:, -1:]
-    column = (total <= pick).sum(1, keepdims=True)
+    column = (total <= uniform[:, None] * total[:, -1:]).sum(1, keepdims=True)
     return np.take_along_axis(top, np.minimum(column, k - 1), 1)[:, 0]
+
+
+class _Row:
+    """One sequence at work."""
+
+    def __init__(self, index: int, job: Job, bpe: Bpe, room: int) -> None:
+        prompt = bpe.encode(np.array(job.prompt, np.int64)).tolist()
+        self.index = index
+        self.token: int = prompt[0]
+        self.place = 0
+        self.grammar = Grammar(job.stretch, bpe, room - len(prompt))
+        self.random = np.random.default_rng(job.seed)
+        self.written: list[int] = []
+        self._chords = job.stretch.chords
+        self._given = prompt[1:]
+        self._forced: list[int] = []
+
+    def next(self) -> bool:
+        """Go on to the token that must follow, if there is one; else one is to be chosen."""
+        self.place += 1
+        if self._given:
+            self.token = self._given.pop(0)
+            return True
+        if self._forced:
+            self._take(self._forced.pop(0))
+            return True
+        return False
+
+    def choose(self, token: int) -> None:
+        """Go on with a token that the grammar allowed."""
+        self._forced = self.grammar.forced(token)
+        self._take(token)
+        if token == vocabulary().bar and self._chords:
+            first, second = self._chords[2 * self.grammar.bar - 2 : 2 * self.grammar.bar]
+            self._forced = chord_ids(chord_control(first), chord_control(second))
+
+    def _take(self, token: int) -> None:
+        self.token = token
+        self.grammar.advance(token)
+        if not self.grammar.done:
+            self.written.append(token)
 
 
 def sample(
     engine: Engine,
-    prompt: list[int],
-    stretch: Stretch,
+    jobs: Sequence[Job],
     *,
-    count: int,
+    bpe: Bpe,
     sampling: Sampling,
-    rng: np.random.Generator,
+    progress: Callable[[float], None] | None = None,
 ) -> list[list[int]]:
-    """`count` sequences that continue `prompt` (BOS and controls) as `stretch` demands.
+    """For each job the base ids that continue its prompt, as its stretch demands, before EOS.
 
-    Each returned list starts after the prompt and ends before EOS. The chords of the stretch are
-    written, not sampled.
+    The engine's rows work side by side; one that is done takes the next job. The chords of a
+    stretch are written, not sampled.
     """
-    vocab = vocabulary()
-    room = sampling.max_length - len(prompt)
-    grammars = [Grammar(stretch, room) for _ in range(count)]
-    written: list[list[int]] = [[] for _ in range(count)]
-    forced: list[list[int]] = [[] for _ in range(count)]
-    logits = engine.prefill(np.tile(np.array(prompt, np.int64), (count, 1)))
+    waiting = list(enumerate(jobs))[::-1]
+    results: list[list[int]] = [[] for _ in jobs]
+    rows: list[_Row | None] = [None] * engine.batch
+    ids, places = np.zeros(engine.batch, np.int64), np.zeros(engine.batch, np.int64)
+    done = 0
     while True:
-        masked = logits + np.stack([g.mask() for g in grammars])
-        tokens = draw(masked, sampling, rng)
-        for i, grammar in enumerate(grammars):
-            if forced[i]:
-                tokens[i] = forced[i].pop(0)
-            elif grammar.done:
-                tokens[i] = vocab.pad
-                continue
-            token = int(tokens[i])
-            grammar.advance(token)
-            if token == vocab.bar and stretch.chords:
-                first, second = stretch.chords[2 * grammar.bar - 2 : 2 * grammar.bar]
-                forced[i] = chord_ids(chord_control(first), chord_control(second))
-            if not grammar.done:
-                written[i].append(token)
-        if all(g.done for g in grammars):
-            return written
-        logits = engine.step(tokens)
+        for i, row in enumerate(rows):
+            if row is None and waiting:
+                row = rows[i] = _Row(*waiting.pop(), bpe, sampling.max_length)
+            # A row without work repeats its first place, which costs the least.
+            ids[i], places[i] = (row.token, row.place) if row else (0, 0)
+        if not any(rows):
+            return results
+        logits = engine.step(ids, places)
+        choosing = [(i, row) for i, row in enumerate(rows) if row and not row.next()]
+        if not choosing:
+            continue
+        masked = logits[[i for i, _ in choosing]]
+        for j, (_, row) in enumerate(choosing):
+            masked[j] += row.grammar.mask()
+        uniform = np.array([row.random.random() for _, row in choosing])
+        for (i, row), token in zip(choosing, draw(masked, sampling, uniform), strict=True):
+            row.choose(int(token))
+            if row.grammar.done:
+                results[row.index] = bpe.decode(row.written)
+                rows[i] = None
+                done += 1
+                if progress:
+                    progress(done / len(jobs))

@@ -16,32 +16,39 @@ from typing import Any
 import numpy as np
 
 from lofi.brief import InputError, LofiError
+from lofi.music._bpe import Bpe
 from lofi.music._dataset import Augment, Dropout, Segments, Variation
-from lofi.music._engine import CARD_FILE, GRAPH_FILE
+from lofi.music._engine import CARD_FILE, GRAPH_FILE, MERGES_FILE
 from lofi.music._tokens import vocabulary
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """The size of the GPT-2."""
+    """The size of the GPT-2. `vocab_size` counts tokens with their merges, which are learnt."""
 
+    vocab_size: int = 2048
     n_layer: int = 4
     n_embd: int = 256
     n_head: int = 4
-    n_positions: int = 2048
+    n_positions: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How it is trained. One step is one batch."""
+    """How it is trained. One step is one batch.
 
-    steps: int = 3500
-    batch_size: int = 4
-    learning_rate: float = 1e-3
-    warmup_steps: int = 150
+    The learning rate stays level until the last `decay_steps`: a run may be made longer by asking
+    for more steps, and goes on as if it had been planned so.
+    """
+
+    steps: int = 4000
+    decay_steps: int = 1000
+    batch_size: int = 8
+    learning_rate: float = 4e-3
+    warmup_steps: int = 100
     weight_decay: float = 0.1
     dropout: float = 0.0  # of embeddings and residuals; in attention it halves the speed on CPU
-    save_every: int = 500
+    save_every: int = 250
     eval_every: int = 500
     keep_checkpoints: int = 2
     eval_segments: int = 128
@@ -103,8 +110,10 @@ def train(
                 "`lofi tokenize` and `lofi dataset` again."
             )
 
+    out.mkdir(parents=True, exist_ok=True)
+    bpe = _merges(out / MERGES_FILE, splits["train"], architecture.vocab_size, recipe.seed, fresh)
     config = transformers.GPT2Config(
-        vocab_size=len(vocab),
+        vocab_size=len(bpe),
         n_positions=context,
         n_embd=architecture.n_embd,
         n_layer=architecture.n_layer,
@@ -121,7 +130,6 @@ def train(
     transformers.logging.disable_progress_bar()  # progress is told by the caller
     model = transformers.GPT2LMHeadModel(config)
     checkpoint = None if fresh else _last_checkpoint(out, config)
-    out.mkdir(parents=True, exist_ok=True)
     cuda = torch.cuda.is_available()
     bf16 = torch.cuda.is_bf16_supported() if cuda else _cpu_has_bf16()
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "runs")
@@ -131,11 +139,13 @@ def train(
         per_device_train_batch_size=recipe.batch_size,
         per_device_eval_batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": 0.05},
-        warmup_steps=recipe.warmup_steps,
-        weight_decay=recipe.weight_decay,
-        adam_beta2=0.98,
+        lr_scheduler_type="warmup_stable_decay",
+        lr_scheduler_kwargs={
+            "num_decay_steps": min(recipe.decay_steps, recipe.steps),
+            "decay_type": "linear",
+            "min_lr_ratio": 0.01,
+        },
+        warmup_steps=min(recipe.warmup_steps, max(0, recipe.steps - recipe.decay_steps)),
         bf16=bf16,
         use_cpu=not cuda,
         train_sampling_strategy="group_by_length",
@@ -157,7 +167,8 @@ def train(
         args=arguments,
         train_dataset=_Rows(splits["train"], augment=True),
         eval_dataset=eval_set,
-        data_collator=_Collator(context),
+        data_collator=_Collator(bpe, context),
+        optimizers=(_optimizer(model, recipe), None),
         callbacks=[_report(transformers.TrainerCallback, recipe.steps, progress)],
     )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
@@ -166,8 +177,9 @@ def train(
     val_loss = float(trainer.evaluate()["eval_loss"])
     card = {
         "format": 1,
-        "architecture": {"family": "gpt2", "vocab_size": len(vocab), **asdict(architecture)},
-        "vocabulary_sha256": vocab.sha256,
+        "architecture": {"family": "gpt2", **asdict(architecture), "vocab_size": len(bpe)},
+        "base_vocabulary_sha256": vocab.sha256,
+        "vocabulary_sha256": bpe.sha256,
         "recipe": {
             **asdict(recipe),
             "control_dropout": asdict(Dropout()),
@@ -208,6 +220,27 @@ def export(folder: Path, card: dict[str, Any]) -> None:
     aside = folder / f".{CARD_FILE}.part"
     aside.write_text(json.dumps(card, indent=2) + "\n")
     aside.rename(folder / CARD_FILE)
+
+
+def _optimizer(model: Any, recipe: Recipe) -> Any:
+    from lofi.music._muon import Muon
+
+    named = list(model.named_parameters())
+    hidden = [p for n, p in named if p.ndim == 2 and ".h." in n]
+    others = [p for n, p in named if not (p.ndim == 2 and ".h." in n)]
+    return Muon(hidden, others, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def _merges(path: Path, train: Segments, size: int, seed: int, fresh: bool) -> Bpe:
+    """The merges of a run begun earlier, or new ones, learnt from variants of the music."""
+    if path.is_file() and not fresh:
+        return Bpe.load(path)
+    rng = np.random.default_rng(seed)
+    augment = Augment(Dropout())
+    few = rng.permutation(len(train))[:6000]
+    bpe = Bpe.learn((augment(train[int(i)], rng) for i in few), size)
+    bpe.save(path)
+    return bpe
 
 
 def _last_checkpoint(out: Path, config: Any) -> Path | None:
@@ -253,9 +286,10 @@ class _Rows:
 
 
 class _Collator:
-    """Augments what is to be, cuts to the context and pads."""
+    """Augments what is to be, merges, cuts to the context and pads."""
 
-    def __init__(self, context: int) -> None:
+    def __init__(self, bpe: Bpe, context: int) -> None:
+        self._bpe = bpe
         self._context = context
         self._augment = Augment(Dropout())
         self._pad = vocabulary().pad
@@ -270,20 +304,16 @@ class _Collator:
                 # Torch's generator is kept in checkpoints: a resumed run draws what it would have.
                 rng = np.random.default_rng(int(torch.randint(2**62, (1,))))
                 row = self._augment(row, rng)
-            rows.append(row[: self._context].astype(np.int64))
+            rows.append(self._bpe.encode(row)[: self._context])
         # Few distinct lengths: kernels are compiled for each shape of matrix they meet.
         longest = max(len(r) for r in rows)
-        longest = min(self._context, -(-longest // 128) * 128)
+        longest = min(self._context, -(-longest // 64) * 64)
         ids = np.full((len(rows), longest), self._pad, np.int64)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = row
         inputs = torch.from_numpy(ids)
-        real = inputs != self._pad
-        return {
-            "input_ids": inputs,
-            "attention_mask": real.long(),
-            "labels": inputs.masked_fill(~real, -100),
-        }
+        # Padding stands at the end, where a causal model needs no mask against it.
+        return {"input_ids": inputs, "labels": inputs.masked_fill(inputs == self._pad, -100)}
 
 
 def _report(base: type, steps: int, progress: Callable[[Progress], None] | None) -> Any:

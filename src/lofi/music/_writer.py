@@ -7,38 +7,38 @@ players or with a new melody. `rate` measures how good a candidate is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import symusic
 
-from lofi.brief import Brief, Key, Plan, Section, find_mood, subseed
+from lofi.brief import PARTS, Key, Plan, Section, subseed
 from lofi.music._engine import Model
-from lofi.music._grammar import Stretch
-from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
+from lofi.music._grammar import Kept, Stretch, kept_in
+from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT, add_track
 from lofi.music._recognise import HALF_BAR, Notes, notes_by_part
-from lofi.music._sample import Sampling, sample
+from lofi.music._sample import Job, Sampling, sample
 from lofi.music._theory import Chord
 from lofi.music._tokens import (
     SEGMENT_BARS,
+    chord_ids,
     decode,
     decode_bars,
     density_level,
+    encode,
     header,
     vocabulary,
 )
 
-# Eight bars of busy music are up to 1,700 tokens, far beyond what most training segments reach
-# (95 % have fewer than 1,300): there the model thins out. Four bars keep it where it is at home.
-STRETCH_BARS = {"upbeat": SEGMENT_BARS // 2}
+# A melody of so many notes in a row as in the corpus is common property; more costs this a note.
+COPIED_FREELY = 8
+COPIED_PENALTY = 0.02
 
+# Rows of the model at work side by side: enough to fill the processor's multiplications.
+ROWS = 16
+BEFORE_BARS = 4  # how much of the music before a stretch the model is shown
 
-@dataclass(frozen=True, slots=True)
-class _Material:
-    """A stretch the model has written: its chords, and the notes of each part from tick 0."""
-
-    chords: tuple[str, ...]
-    bars: int
-    parts: dict[str, Notes]
+Copied = Callable[[symusic.Score], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,117 +56,166 @@ class Order:
     before: dict[str, Notes] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Task:
+    """A stretch to be written, and then what was written for it."""
+
+    name: str  # of its section
+    label: str
+    bars: int
+    parts: tuple[str, ...]
+    chords: tuple[str, ...]
+    kept: dict[str, Notes] = field(default_factory=dict)
+    before: dict[str, Notes] = field(default_factory=dict)
+    bed: _Task | None = None  # the stretch that this one goes over, with a melody of its own
+    notes: dict[str, Notes] = field(default_factory=dict)
+
+
 class Writer:
-    """Writes the sections of one piece."""
+    """Writes the sections of one piece.
+
+    `copied` tells how many notes in a row a score has in common with the training corpus.
+    Without `controls` the model is told nothing of what is asked for: how it would play by itself.
+    """
 
     def __init__(
         self,
-        brief: Brief,
         plan: Plan,
+        bundle: str,
         model: Model,
         sampling: Sampling,
+        *,
+        seed: int,
         best_of: int,
         threads: int,
+        copied: Copied | None = None,
+        controls: bool = True,
     ) -> None:
-        assert brief.mood
-        self._bundle = find_mood(brief.mood).bundle
-        self._seed = brief.seed
         self._plan = plan
+        self._bundle = bundle
+        self._model = model
         length = min(sampling.max_length, model.context)
-        self._sampling = Sampling(sampling.temperature, sampling.top_k, sampling.top_p, length)
+        self._sampling = replace(sampling, max_length=length)
+        self._seed = seed
         self._best_of = best_of
-        self._engine = model.engine(best_of, threads)
-        self._stock: list[_Material] = []
-        self._height: float | None = None  # mean pitch of the chords of the stretch before
+        self._threads = threads
+        self._copied = copied
+        self._controls = controls
         self.choices: list[dict[str, object]] = []
 
     def write(
         self, orders: Sequence[Order], progress: Callable[[float], None] | None = None
     ) -> list[list[tuple[int, dict[str, Notes]]]]:
-        """For each order its stretches: (bar within the section, notes by part from tick 0)."""
-        written: list[list[tuple[int, dict[str, Notes]]]] = [[] for _ in orders]
+        """For each order its stretches: (bar within the section, notes by part from tick 0).
+
+        Each distinct stretch of chords is written once, where most parts play; where it returns,
+        its bars are heard again, with fewer parts or a melody of its own.
+        """
+        placed: list[list[tuple[int, _Task]]] = [[] for _ in orders]
+        stock: list[_Task] = []
         # The fullest section first: what returns thinned is cut from it.
-        by_size = sorted(range(len(orders)), key=lambda i: -len(orders[i].section.parts))
-        for done, i in enumerate(by_size):
-            written[i] = self._section(orders[i].section, orders[i].label)
-            if progress:
-                progress((done + 1) / len(orders))
-        return written
+        for i in sorted(range(len(orders)), key=lambda i: -len(orders[i].section.parts)):
+            for offset, task in _stretches(orders[i]):
+                task.bed = next((t for t in stock if _serves(t, task)), None)
+                if task.bed is None and not task.kept and not task.before:
+                    stock.append(task)
+                placed[i].append((offset, task))
+        tasks = [task for stretches in placed for _, task in stretches]
+        fresh = [t for t in tasks if t.bed is None]
+        # A return keeps the band and gets a melody of its own over the same chords.
+        again = [t for t in tasks if t.bed and "lead" in t.parts and t.name in ("A", "A'", "B")]
+        share = len(fresh) / max(1, len(fresh) + len(again))
+        told = progress or (lambda _: None)
+        self._perform(fresh, lambda f: told(f * share))
+        for task in tasks:
+            if task.bed:
+                stop = task.bars * TICKS_PER_BAR
+                bed = {p: clipped(task.bed.notes[p].within(0, stop), stop) for p in task.parts}
+                task.notes = bed
+                task.kept = {p: n for p, n in bed.items() if p != "lead"}
+        self._perform(again, lambda f: told(share + f * (1 - share)))
+        return [[(offset, task.notes) for offset, task in stretches] for stretches in placed]
 
-    def _section(self, section: Section, label: str) -> list[tuple[int, dict[str, Notes]]]:
-        result = []
-        longest = STRETCH_BARS.get(self._bundle, SEGMENT_BARS)
-        for offset in range(0, section.bars, longest):
-            bars = min(longest, section.bars - offset)
-            chords = section.chords[2 * offset : 2 * (offset + bars)]
-            result.append((offset, self._stretch(section, f"{label}.{offset}", bars, chords)))
-        return result
-
-    def _stretch(
-        self, section: Section, label: str, bars: int, chords: tuple[str, ...]
-    ) -> dict[str, Notes]:
-        found = next(
-            (
-                m
-                for m in self._stock
-                if m.bars >= bars
-                and m.chords[: 2 * bars] == chords
-                and set(section.parts) <= set(m.parts)
-            ),
-            None,
+    def _perform(self, tasks: list[_Task], progress: Callable[[float], None]) -> None:
+        """Write candidates for all tasks, and choose for one after the other, in their order."""
+        if not tasks:
+            return
+        jobs = [self._job(task, candidate) for task in tasks for candidate in range(self._best_of)]
+        written = sample(
+            self._model.engine(min(ROWS, len(jobs)), self._threads),
+            jobs,
+            bpe=self._model.bpe,
+            sampling=self._sampling,
+            progress=progress,
         )
-        if found is None:
-            notes = self._write(section, label, bars, chords)
-            empty = Notes(*(np.zeros(0, np.int64) for _ in range(4)))
-            notes = {p: notes.get(p, empty) for p in section.parts}
-            self._stock.append(_Material(chords, bars, notes))
-            return notes
-        stop = bars * TICKS_PER_BAR
-        notes = {p: clipped(found.parts[p].within(0, stop), stop) for p in section.parts}
-        if "lead" in notes and section.name in ("A", "A'", "B"):
-            # A return keeps the band and gets a melody of its own over the same chords.
-            fresh = self._write(section, label, bars, chords)
-            if "lead" in fresh:
-                notes["lead"] = fresh["lead"]
-        return notes
+        height: float | None = None  # mean pitch of the chords of the stretch before
+        for i, task in enumerate(tasks):
+            candidates = written[i * self._best_of : (i + 1) * self._best_of]
+            task.notes = self._choose(task, candidates, height)
+            height = height_of(task.notes) or height
 
-    def _write(
-        self, section: Section, label: str, bars: int, chords: tuple[str, ...]
-    ) -> dict[str, Notes]:
-        parsed = [Chord.parse(c) for c in chords]
-        key = self._plan.key
-        levels = {p: self._plan.levels[p] for p in section.parts}
+    def _levels(self, task: _Task) -> dict[str, int]:
+        """How busy each part is to be: as planned, or as it is where it is kept."""
+        return {
+            p: density_level(p, len(task.kept[p]), task.bars)
+            if p in task.kept
+            else self._plan.levels[p]
+            for p in task.parts
+        }
+
+    def _job(self, task: _Task, candidate: int) -> Job:
+        before = _told(task.before, self._plan)
+        bars = task.bars + len(before)
         controls = header(
             bundle=self._bundle,
-            key=key,
+            key=self._plan.key,
             bpm=self._plan.bpm,
             swing=self._plan.swing,
-            section=section.name,
+            section=task.name,
             bars=bars,
-            levels=levels,
+            levels=self._levels(task),
         )
-        prompt = [vocabulary().bos, *controls]
-        candidates = sample(
-            self._engine,
-            prompt,
-            Stretch(bars, section.parts, key, parsed),
-            count=self._best_of,
-            sampling=self._sampling,
-            rng=np.random.default_rng(subseed(self._seed, "stretch", label)),
+        chords = [Chord.parse(c) for c in task.chords]
+        stretch = Stretch(
+            task.bars,
+            tuple(p for p in task.parts if p not in task.kept),
+            self._plan.key,
+            chords,
+            kept=kept_notes(task.kept, task.bars),
         )
-        scores = [decode(_exactly(decode_bars(c), bars), self._plan.bpm) for c in candidates]
-        stop = bars * TICKS_PER_BAR
-        played = [
-            {p: clipped(n.within(0, stop), stop) for p, n in notes_by_part(s).items()}
-            for s in scores
-        ]
-        ratings = [rate(p, parsed, key, levels, bars, self._height) for p in played]
+        if not self._controls:
+            controls = []
+            stretch = Stretch(task.bars, stretch.parts, kept=stretch.kept)
+        prompt = [vocabulary().bos, *controls, *(i for bar in before for i in bar)]
+        return Job(prompt, stretch, subseed(self._seed, "stretch", task.label, candidate))
+
+    def _choose(
+        self, task: _Task, candidates: list[list[int]], height: float | None
+    ) -> dict[str, Notes]:
+        """The best of the candidates by measured quality and by what it copies."""
+        chords = [Chord.parse(c) for c in task.chords]
+        levels = self._levels(task)
+        stop = task.bars * TICKS_PER_BAR
+        played, ratings = [], []
+        for candidate in candidates:
+            score = decode(decode_bars(candidate), self._plan.bpm)
+            notes = {p: Notes.none() for p in task.parts}
+            notes |= {p: clipped(n.within(0, stop), stop) for p, n in notes_by_part(score).items()}
+            notes |= task.kept
+            rating = rate(notes, chords, self._plan.key, levels, task.bars, height)
+            if self._copied:
+                copied = self._copied(score)
+                rating["copied_notes"] = float(copied)
+                rating["total"] -= max(0.0, copied - COPIED_FREELY) * COPIED_PENALTY
+            played.append(notes)
+            ratings.append(rating)
         best = max(range(len(played)), key=lambda i: ratings[i]["total"])
-        self._height = height_of(played[best]) or self._height
         self.choices.append(
             {
-                "section": section.name,
-                "bars": bars,
+                "section": task.name,
+                "stretch": task.label,
+                "bars": task.bars,
+                "written": [p for p in task.parts if p not in task.kept],
                 "chosen": best,
                 "ratings": [{k: round(v, 3) for k, v in r.items()} for r in ratings],
             }
@@ -174,8 +223,74 @@ class Writer:
         return played[best]
 
 
-def _exactly(bars: list[list[int]], count: int) -> list[list[int]]:
-    return (bars + [[vocabulary().bar]] * count)[:count]
+def _stretches(order: Order) -> list[tuple[int, _Task]]:
+    """A section cut into stretches that the model can write: (bar within the section, task)."""
+    section = order.section
+    found = []
+    longest = SEGMENT_BARS - (BEFORE_BARS if order.before else 0)
+    offset = 0
+    while offset < section.bars:
+        bars = min(longest, section.bars - offset)
+        start, stop = offset * TICKS_PER_BAR, (offset + bars) * TICKS_PER_BAR
+        task = _Task(
+            section.name,
+            f"{order.label}.{offset}",
+            bars,
+            section.parts,
+            section.chords[2 * offset : 2 * (offset + bars)],
+            kept={p: clipped(n.within(start, stop), stop - start) for p, n in order.kept.items()},
+            before=order.before if offset == 0 else {},
+        )
+        found.append((offset, task))
+        offset += bars
+        longest = SEGMENT_BARS
+    return found
+
+
+def _serves(written: _Task, wanted: _Task) -> bool:
+    """Whether bars written for one stretch can be heard again in another."""
+    return (
+        not wanted.kept
+        and not wanted.before
+        and written.bars >= wanted.bars
+        and written.chords[: 2 * wanted.bars] == wanted.chords
+        and set(wanted.parts) <= set(written.parts)
+    )
+
+
+def score_of(parts: dict[str, Notes], bpm: float) -> symusic.Score:
+    """The canonical score of the notes of each part."""
+    score = symusic.Score(TICKS_PER_BEAT)
+    score.tempos.append(symusic.Tempo(0, bpm))
+    score.time_signatures.append(symusic.TimeSignature(0, 4, 4))
+    for name in PARTS:
+        if name in parts and len(parts[name]):
+            n = parts[name]
+            add_track(score, name, n.onset, n.length, n.pitch, n.velocity)
+    return score
+
+
+def _told(before: dict[str, Notes], plan: Plan) -> list[list[int]]:
+    """The last bars before a stretch, as the model is shown them."""
+    span = BEFORE_BARS * TICKS_PER_BAR
+    shown = {p: n.within(-span, 0) for p, n in before.items()}
+    shown = {p: Notes(n.onset + span, n.length, n.pitch, n.velocity) for p, n in shown.items()}
+    shown = {p: clipped(n, span) for p, n in shown.items() if len(n)}
+    if not shown:
+        return []
+    encoded = encode(score_of(shown, plan.bpm))
+    bars = []
+    for bar, (first, second) in zip(encoded.bars, encoded.chords, strict=True):
+        bars.append([vocabulary().bar, *chord_ids(first, second), *bar[1:]])
+    return bars
+
+
+def kept_notes(kept: dict[str, Notes], bars: int) -> list[list[Kept]]:
+    """Parts that are there already, as the grammar takes them: their notes by bar."""
+    if not any(len(n) for n in kept.values()):
+        return []
+    encoded = encode(score_of(kept, 80.0), [None] * (2 * bars))
+    return [kept_in(bar) for bar in encoded.bars[:bars]]
 
 
 def clipped(notes: Notes, stop: int) -> Notes:
