@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lofi.brief import Brief
+
 ARCHITECTURE = {"n_layer": 2, "n_embd": 128, "n_head": 2, "n_positions": 1024}
 
 
@@ -37,15 +39,20 @@ def random_weights(arch: dict[str, int], vocab_size: int, seed: int = 0) -> dict
 
 
 def write_untrained_model(folder: Path) -> Path:
-    from lofi.music import vocabulary
+    from lofi.music import compose, encode, measure, segments, vocabulary
+    from lofi.music._bpe import Bpe
     from lofi.music._export import export_onnx
 
     folder.mkdir(parents=True, exist_ok=True)
-    vocab = vocabulary()
-    export_onnx(random_weights(ARCHITECTURE, len(vocab)), ARCHITECTURE, folder / "model.onnx")
+    scores = [compose(Brief(seed=s).settled(), bars=16)[0] for s in range(6)]
+    music = [np.array(s) for score in scores for s in segments(encode(score), measure(score))]
+    bpe = Bpe.learn(music, 800)
+    bpe.save(folder / "merges.json")
+    export_onnx(random_weights(ARCHITECTURE, len(bpe)), ARCHITECTURE, folder / "model.onnx")
     card = {
-        "architecture": {"family": "gpt2", "vocab_size": len(vocab), **ARCHITECTURE},
-        "vocabulary_sha256": vocab.sha256,
+        "architecture": {"family": "gpt2", "vocab_size": len(bpe), **ARCHITECTURE},
+        "base_vocabulary_sha256": vocabulary().sha256,
+        "vocabulary_sha256": bpe.sha256,
         "files": {"model.onnx": hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()},
         "dataset": {"corpora": {}, "sha256": {}},
     }

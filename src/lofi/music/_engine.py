@@ -100,7 +100,7 @@ def open_model(path: Path | None) -> Model:
         )
     if bpe.sha256 != card["vocabulary_sha256"]:
         raise InputError(
-            f"{merges} does not belong to the model in {folder}. Export or train it again."
+            f"{merges} is missing or belongs to another model. Train the one in {folder} again."
         )
     return model
 

@@ -1,7 +1,7 @@
 """Muon: momentum whose matrices are made orthogonal, and AdamW for all that is no matrix.
 
-Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; the step's size as in
-Liu et al., "Muon is Scalable for LLM Training", 2025, so that one learning rate serves both.
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; the step's size as
+in Liu et al., "Muon is Scalable for LLM Training", 2025, so that one learning rate serves both.
 `torch.optim.Muon` works in bfloat16, which most processors emulate: four times slower there.
 """
 
