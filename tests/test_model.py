@@ -1,5 +1,6 @@
 """Grammar, sampling and the ONNX engine, with real graphs of random weights."""
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from untrained import ARCHITECTURE, random_weights
 
-from lofi.brief import PARTS, Brief, InputError, Key, LofiError
+from lofi.brief import ALL_KEYS, PARTS, Brief, InputError, Key, LofiError
 from lofi.music import (
     Sampling,
     compose,
@@ -18,7 +19,7 @@ from lofi.music import (
     vocabulary,
 )
 from lofi.music._export import gpt2_graph
-from lofi.music._grammar import Stretch, kept_in
+from lofi.music._grammar import Kept, Stretch, kept_in
 from lofi.music._midi import TICKS_PER_BAR
 from lofi.music._recognise import Notes
 from lofi.music._sample import Job, draw, sample
@@ -78,6 +79,48 @@ def test_an_untrained_model_writes_valid_music_of_exactly_the_bars_asked(untrain
                 assert PARTS[part].low <= notes.pitch.min()
                 assert notes.pitch.max() <= PARTS[part].high
                 assert notes.onset.max() < bars * TICKS_PER_BAR
+
+
+def flat(kept: dict[str, Notes], bars: int) -> list[Kept]:
+    return [note for bar in kept_notes(kept, bars) for note in bar]
+
+
+def test_a_thousand_samples_of_an_untrained_model_are_all_valid_music(untrained):
+    """Any length, any band, any chords or none, with parts kept or not: exactly what was asked."""
+    chance = random.Random(11)
+    model = open_model(untrained)
+    beds = [notes_by_part(compose(Brief(seed=s).settled(), bars=8)[0]) for s in range(5)]
+    jobs, asked = [], []
+    for i in range(1000):
+        bars = chance.randint(1, 8)
+        parts = tuple(p for p in PARTS if chance.random() < 0.5) or ("keys",)
+        bed = chance.choice(beds) if chance.random() < 0.3 else {}
+        stop = bars * TICKS_PER_BAR
+        kept = {
+            p: clipped(n.within(0, stop), stop)
+            for p, n in bed.items()
+            if p in ("bass", "keys", "lead") and p not in parts
+        }
+        key = chance.choice([None, *ALL_KEYS])
+        chords = [chance.choice([None, *CHORDS]) for _ in range(2 * bars)]
+        stretch = Stretch(
+            bars, parts, key, chords if chance.random() < 0.8 else [], kept=kept_notes(kept, bars)
+        )
+        jobs.append(Job([vocabulary().bos], stretch, i))
+        asked.append((bars, parts, kept))
+    written = sample(model.engine(16), jobs, bpe=model.bpe, sampling=Sampling(max_length=1024))
+    for (bars, parts, kept), ids in zip(asked, written, strict=True):
+        assert len(decode_bars(ids)) == bars
+        played = notes_by_part(decode(decode_bars(ids), 80))
+        assert set(played) <= {*parts, *kept}
+        for part, notes in played.items():
+            assert notes.onset.max() < bars * TICKS_PER_BAR
+            if part in parts:
+                assert PARTS[part].low <= notes.pitch.min() <= notes.pitch.max() <= PARTS[part].high
+            else:
+                assert len(notes) == sum(
+                    k.rank == list(PARTS).index(part) for k in flat(kept, bars)
+                )
 
 
 def test_every_bar_is_closed_when_the_tokens_run_out(untrained):

@@ -118,6 +118,7 @@ class Table:
         self.programs: dict[str, int] = {n: i for i, n in zip(ranks, PARTS, strict=True)}
         self._rows: dict[tuple[object, ...], np.ndarray] = {}
         self._biases: dict[tuple[object, ...], np.ndarray] = {}
+        self._words: dict[tuple[Kept, bool, bool], list[int]] = {}
 
     def _row(self, key: tuple[object, ...], allowed: np.ndarray) -> np.ndarray:
         row = np.where(allowed, np.float32(0), _NEVER)
@@ -178,6 +179,21 @@ class Table:
             return found
         return self._row(key, (self.first == slot) & ((self.last == slot) | (not alone)))
 
+    def written(self, kept: Kept, position: bool, program: bool) -> list[int]:
+        """The tokens of a note, with its position and program where they are to be said."""
+        key = (kept, position, program)
+        found = self._words.get(key)
+        if found is None:
+            ids = [vocabulary().ids[f"Position_{kept.step}"]] if position else []
+            ids += [self.programs[_NAMES[kept.rank]]] if program else []
+            found = self.bpe.encode(np.array([*ids, *kept.ids], np.int64)).tolist()
+            self._words[key] = found
+        return found
+
+    def most(self, kept: Kept) -> int:
+        """How many tokens a note takes at most."""
+        return max(len(self.written(kept, a, b)) for a in (False, True) for b in (False, True))
+
     def bias(self, halves: tuple[frozenset[int] | None, ...], now: int, pull: float) -> np.ndarray:
         """What pitches outside the pitch classes of each half of a bar lose, in logits.
 
@@ -227,6 +243,8 @@ class Grammar:
         self._last_bar = dict.fromkeys(self._free, 0)  # the bar in which each last played
         self._calls: np.ndarray | None = None
         self._due: list[Kept] = []  # what is kept in this bar and not yet written
+        # Tokens that what is kept will take, in this bar and after it.
+        self._owed = sum(self._table.most(k) for bar in stretch.kept for k in bar)
 
     def _inside(self, half: int) -> frozenset[int] | None:
         """The pitch classes that belong in a half bar; None if nothing is known."""
@@ -257,7 +275,7 @@ class Grammar:
         until = (self._due[0].step, self._due[0].rank) if self._due else _END
         here = self.step == until[0]
         below = until[1] if here else len(PARTS)
-        if state != "position" and self._must_close():
+        if (state != "position" or (self._due and here)) and self._must_close():
             return t.only(self._due_ids()[0] if self._due else close)
         rows = []
         if self.part in self._free and (not here or self.part < below):
@@ -282,7 +300,7 @@ class Grammar:
         return row + self._bias() + self._call_in()
 
     def _must_close(self) -> bool:
-        return self.left <= CLOSING_TOKENS + 3 * (self.stretch.bars - self.bar)
+        return self.left <= CLOSING_TOKENS + 3 * (self.stretch.bars - self.bar) + self._owed
 
     def _bias(self) -> np.ndarray:
         halves = tuple(self._halves[2 * self.bar - 2 : 2 * self.bar])
@@ -300,12 +318,7 @@ class Grammar:
     def _due_ids(self) -> list[int]:
         """The tokens of the kept note that comes next, as they are to be written here."""
         kept = self._due[0]
-        ids: list[int] = []
-        if kept.step != self.step:
-            ids.append(int(self._vocab.ids[f"Position_{kept.step}"]))
-        if kept.rank != self.part:
-            ids.append(self._table.programs[_NAMES[kept.rank]])
-        return self._table.bpe.encode(np.array([*ids, *kept.ids], np.int64)).tolist()
+        return self._table.written(kept, kept.step != self.step, kept.rank != self.part)
 
     def forced(self, token: int) -> list[int]:
         """What must follow a token that was just chosen: the rest of a kept note. Takes none."""
@@ -354,4 +367,4 @@ class Grammar:
         elif last in (VELOCITY, DURATION):
             self.state = "note"
             if self._due and self.part == self._due[0].rank and self.step == self._due[0].step:
-                self._due.pop(0)
+                self._owed -= self._table.most(self._due.pop(0))

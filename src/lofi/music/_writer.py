@@ -37,6 +37,7 @@ COPIED_PENALTY = 0.02
 # Rows of the model at work side by side: enough to fill the processor's multiplications.
 ROWS = 16
 BEFORE_BARS = 4  # how much of the music before a stretch the model is shown
+KEPT_NOTES = 300  # of a stretch at most: they take about two tokens each of the context
 
 Copied = Callable[[symusic.Score], int]
 
@@ -231,6 +232,8 @@ def _stretches(order: Order) -> list[tuple[int, _Task]]:
     offset = 0
     while offset < section.bars:
         bars = min(longest, section.bars - offset)
+        while bars > 1 and _notes(order.kept, offset, bars) > KEPT_NOTES:
+            bars //= 2
         start, stop = offset * TICKS_PER_BAR, (offset + bars) * TICKS_PER_BAR
         task = _Task(
             section.name,
@@ -245,6 +248,11 @@ def _stretches(order: Order) -> list[tuple[int, _Task]]:
         offset += bars
         longest = SEGMENT_BARS
     return found
+
+
+def _notes(parts: dict[str, Notes], bar: int, bars: int) -> int:
+    span = (bar * TICKS_PER_BAR, (bar + bars) * TICKS_PER_BAR)
+    return sum(len(n.within(*span)) for n in parts.values())
 
 
 def _serves(written: _Task, wanted: _Task) -> bool:
