@@ -192,7 +192,8 @@ class MoodClassifier:
         """Fit to features (n, d) and a label for each; every label counts the same in all."""
         from scipy.optimize import minimize
 
-        names, target = np.unique(np.asarray(labels), return_inverse=True)
+        names = sorted(set(labels))
+        target = np.array([names.index(label) for label in labels])
         known = ~np.isnan(features)
         count = np.maximum(known.sum(0), 1)
         mean = np.where(known, features, 0).sum(0) / count
@@ -214,7 +215,7 @@ class MoodClassifier:
 
         start = np.zeros(rows.shape[1] * len(names))
         found = minimize(loss, start, jac=True, method="L-BFGS-B")
-        return cls(tuple(names.tolist()), mean, spread, found.x.reshape(rows.shape[1], len(names)))
+        return cls(tuple(names), mean, spread, found.x.reshape(rows.shape[1], len(names)))
 
     @staticmethod
     def _standard(features: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -237,8 +238,8 @@ def cross_validated(
     for fold in range(folds):
         held = order[fold::folds]
         rest = np.setdiff1d(order, held)
-        classifier = MoodClassifier.learn(features[rest], [labels[i] for i in rest])
-        for i, label in zip(held, classifier.tell(features[held]), strict=True):
+        classifier = MoodClassifier.learn(features[rest], [labels[i] for i in rest.tolist()])
+        for i, label in zip(held.tolist(), classifier.tell(features[held]), strict=True):
             told[i] = label
     return told
 

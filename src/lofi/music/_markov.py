@@ -74,7 +74,7 @@ def _moved(semitones: int) -> np.ndarray:
     """For each token the one so many semitones higher; what would leave the table stays."""
     vocab = vocabulary()
     table = np.arange(len(vocab))
-    for i in vocab.kind("Pitch"):
+    for i in vocab.kind("Pitch").tolist():
         pitch = int(vocab.names[i].split("_")[1]) + semitones
         table[i] = vocab.ids.get(f"Pitch_{pitch}", i)
     return table

@@ -619,7 +619,7 @@ def _how(report: Mapping[str, Json]) -> str:
         "<p>All write the same briefs: every mood meets all keys and three tempi of its range, "
         "drawn by the seed. The model, the chain and the model without controls share plan, "
         "grammar, sampling and the choice of the best candidate; they differ only in what they "
-        "expect next. The chain is of order two over the same tokens, in C, smoothed after Witten and Bell "
-        "(1991). Intervals are bootstrapped over tracks, 1,000 times (Efron 1979).</p>"
+        "expect next. The chain is of order two over the same tokens, in C, smoothed after Witten "
+        "and Bell (1991). Intervals are bootstrapped over tracks, 1,000 times (Efron 1979).</p>"
         "<details><summary>Where the figures come from</summary><ul>" + listed + "</ul></details>"
     )
