@@ -75,8 +75,9 @@ def _moved(semitones: int) -> np.ndarray:
     vocab = vocabulary()
     table = np.arange(len(vocab))
     for i in vocab.kind("Pitch").tolist():
-        pitch = int(vocab.names[i].split("_")[1]) + semitones
-        table[i] = vocab.ids.get(f"Pitch_{pitch}", i)
+        moved = f"Pitch_{int(vocab.names[i].split('_')[1]) + semitones}"
+        if moved in vocab.ids:
+            table[i] = vocab.ids[moved]
     return table
 
 

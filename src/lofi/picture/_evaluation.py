@@ -34,7 +34,7 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 1060px; margin: 0 auto; padding: 40px 20px 80px; }
+main { max-width: 1072px; margin: 0 auto; padding: 40px 20px 80px; }
 h1 { font-size: 30px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -.01em; }
 h2 { font-size: 21px; margin: 52px 0 6px; }
 h3 { font-size: 15px; margin: 26px 0 10px; color: var(--soft); font-weight: 600; }
@@ -410,12 +410,12 @@ def _moods(report: Mapping[str, Json]) -> str:
 
 
 def _confusion(names: Sequence[str], counts: Sequence[Sequence[int]], system: str) -> str:
-    cell, left, top = 33, 82, 20
+    cell, left, top = 35, 82, 20
     width = left + cell * len(names)
     drawn = []
     for c, name in enumerate(names):
         x = left + c * cell + cell / 2
-        drawn.append(f'<text x="{x}" y="13" text-anchor="middle">{escape(name[:5])}</text>')
+        drawn.append(f'<text x="{x}" y="13" text-anchor="middle">{escape(name[:4])}</text>')
     for r, row in enumerate(counts):
         total = max(1, sum(row))
         y = top + r * cell

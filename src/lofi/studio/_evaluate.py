@@ -793,6 +793,10 @@ def _originality(found: _Found, seed: int) -> dict[str, Any] | None:
     return {"limit_notes": COPIED_NOTES, "works": found.works, "systems": systems}
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %".replace(".0 %", " %")
+
+
 def _targets(report: dict[str, Any]) -> list[dict[str, Any]]:
     """What the model should reach, in words, and whether it does."""
     rows: list[dict[str, Any]] = []
@@ -810,8 +814,8 @@ def _targets(report: dict[str, Any]) -> list[dict[str, Any]]:
             }
             worst = min(recall, key=lambda b: recall[b])
             add(
-                figure["title"], f"every mood ≥ {figure['at_least']:.0%}",
-                f"{mine['value']:.1%} in all, least {worst} {recall[worst]:.0%}",
+                figure["title"], f"every mood ≥ {_percent(figure['at_least'])}",
+                f"{_percent(mine['value'])} in all, least {worst} {_percent(recall[worst])}",
                 recall[worst] >= figure["at_least"],
             )  # fmt: skip
         elif figure["at_most"] is not None:
@@ -823,8 +827,8 @@ def _targets(report: dict[str, Any]) -> list[dict[str, Any]]:
         elif figure["at_least"] is not None:
             least = figure["at_least"]
             add(
-                figure["title"], f"{'≥ ' if least < 1 else ''}{least:.0%}",
-                f"{mine['value']:.1%}", mine["value"] >= least,
+                figure["title"], f"{'≥ ' if least < 1 else ''}{_percent(least)}",
+                _percent(mine["value"]), mine["value"] >= least,
             )  # fmt: skip
     judged = {
         name: figure["systems"]["model"]["inside"]
@@ -849,7 +853,7 @@ def _targets(report: dict[str, Any]) -> list[dict[str, Any]]:
         share = original["systems"]["model"]["at_most_limit"]["value"]
         add(
             "Longest copied run", f"≤ {original['limit_notes']} notes in 99 % of tracks",
-            f"{share:.1%}; longest {max(original['systems']['model']['values'])} notes",
+            f"{_percent(share)}; longest {max(original['systems']['model']['values'])} notes",
             share >= 0.99,
         )  # fmt: skip
     return rows
