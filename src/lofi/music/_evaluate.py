@@ -22,7 +22,7 @@ from lofi.music._engine import GRAPH_FILE, Model
 from lofi.music._generate import Composition, generate
 from lofi.music._markov import Markov
 from lofi.music._midi import TICKS_PER_BAR, add_track
-from lofi.music._recognise import notes_by_part
+from lofi.music._recognise import HALF_BAR, notes_by_part
 from lofi.music._tokens import density_level, vocabulary
 
 RESAMPLES = 1000
@@ -96,13 +96,17 @@ def adherence(
     parts = notes_by_part(score)
     players, followed = [], []
     levels: dict[str, list[bool]] = {part: [] for part in PARTS}
-    for section in plan.sections:
+    after = [set(s.parts) for s in plan.sections[1:]] + [set()]
+    for section, following in zip(plan.sections, after, strict=True):
         stop = min(section.start_bar + section.bars, plan.bars - 1)
         if (length := stop - section.start_bar) < 1:
             continue
         edges = section.start_bar * TICKS_PER_BAR, stop * TICKS_PER_BAR
         played = {p: len(n.within(*edges)) for p, n in parts.items()}
         heard, asked = {p for p, n in played.items() if n}, set(section.parts)
+        # Who leads into the section in which they play does as told.
+        early = (edges[0], edges[1] - HALF_BAR)
+        heard -= {p for p in (heard & following) - asked if not len(parts[p].within(*early))}
         players.append(len(heard & asked) / max(1, len(heard | asked)))
         for part in section.parts:
             if part in plan.levels:
@@ -238,7 +242,8 @@ def cross_validated(
     for fold in range(folds):
         held = order[fold::folds]
         rest = np.setdiff1d(order, held)
-        classifier = MoodClassifier.learn(features[rest], [labels[i] for i in rest.tolist()])
+        known = [str(labels[i]) for i in rest.tolist()]
+        classifier = MoodClassifier.learn(features[rest], known)
         for i, label in zip(held.tolist(), classifier.tell(features[held]), strict=True):
             told[i] = label
     return told

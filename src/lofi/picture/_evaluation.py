@@ -191,7 +191,7 @@ class _Axis:
         return round(_NAMES + min(max(share, 0), 1) * (_PLOT - _NAMES - 12), 1)
 
     def ticks(self) -> list[float]:
-        rough = (self.high - self.low) / 3
+        rough = (self.high - self.low) / 4
         size = 10 ** math.floor(math.log10(rough))
         step = next(size * m for m in (1, 2, 2.5, 5, 10) if size * m >= rough * 0.99)
         first = math.ceil(self.low / step - 1e-9)

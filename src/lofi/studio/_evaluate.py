@@ -122,19 +122,22 @@ class _Found:
 
 
 def grid(tracks: int, seed: int) -> list[Brief]:
-    """Settled briefs over moods, keys and tempi: each mood meets all keys, and low, middle and
-    high tempi of its range, equally often within one track.
+    """Settled briefs over moods, keys and tempi.
+
+    The six bundles take turns, and so do the moods within each; every bundle meets all keys equally
+    often, and low, middle and high tempi of its moods about equally often.
     """
     chance = random.Random(subseed(seed, "grid"))
     keys = list(ALL_KEYS)
     chance.shuffle(keys)
     briefs = []
     for i in range(tracks):
-        turn, place = divmod(i, len(MOODS))
-        mood = MOODS[list(MOODS)[place]]
+        turn, place = divmod(i, len(BUNDLES))
+        shades = [m for m in MOODS.values() if m.bundle == list(BUNDLES)[place]]
+        mood = shades[turn % len(shades)]
         low, high = mood.bpm
-        bpm = (low, round((low + high) / 2), high)[(turn + place) % 3]
-        key = keys[(2 * place + turn) % len(keys)]
+        bpm = (low, round((low + high) / 2), high)[(turn // len(shades) + place) % 3]
+        key = keys[(4 * place + turn) % len(keys)]
         own = subseed(seed, "track", i) >> 1
         briefs.append(Brief(seed=own, mood=mood.name, bpm=bpm, key=key).settled())
     return briefs
