@@ -53,11 +53,13 @@ th, td { text-align: left; padding: 7px 12px 7px 0; border-bottom: 1px solid var
 th { font-weight: 600; font-size: 13px; } thead th { color: var(--soft); }
 td.n, th.n { text-align: right; white-space: nowrap; } small { color: var(--soft); }
 .yes, .no, .none { font-weight: 600; font-size: 13px; white-space: nowrap; }
+p.no { white-space: normal; }
 .yes { color: var(--good); } .no { color: var(--bad); } .none { color: var(--soft); }
 .legend { display: flex; flex-wrap: wrap; gap: 6px 20px; margin: 14px 0 0; padding: 0;
   list-style: none; font-size: 14px; }
 .legend i { display: inline-block; width: 11px; height: 11px; border-radius: 3px;
   margin-right: 7px; vertical-align: -1px; }
+@media (max-width: 600px) { .wide { padding: 4px 10px; } th, td { padding-right: 8px; } }
 details { margin: 12px 0; } summary { cursor: pointer; color: var(--soft); }
 svg { display: block; max-width: none; } svg text { font-size: 11px; fill: var(--soft); }
 svg .name { fill: var(--ink); } svg .axis { stroke: var(--line); } svg .aim { stroke: var(--ink);
