@@ -45,6 +45,7 @@ def complains(done, *words: str, status: int = 2) -> None:
         "tokenize",
         "dataset",
         "train",
+        "evaluate",
         "corpus",
         "corpus import",
         "corpus list",
@@ -86,7 +87,11 @@ def test_wrong_briefs_are_named_with_the_remedy(tmp_path: Path):
     complains(lofi("tokenize", cwd=tmp_path), "data/raw_midi")
     complains(lofi("dataset", cwd=tmp_path), "lofi tokenize")
     complains(lofi("train", cwd=tmp_path), "lofi dataset")
+    complains(lofi("evaluate", "nowhere", cwd=tmp_path), "nowhere", "lofi train")
+    complains(lofi("evaluate", "--reference", "none", cwd=tmp_path), "none", "MIDI")
+    complains(lofi("evaluate", "--dataset", "none", cwd=tmp_path), "none", "lofi dataset")
     assert not (tmp_path / "output").exists()
+    assert not (tmp_path / "evaluation").exists()
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path):

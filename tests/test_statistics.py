@@ -165,6 +165,18 @@ def test_polyphony_counts_what_sounds_and_leaves_silence_out():
     assert statistics(score_of(2, keys=chord))["polyphony"] == pytest.approx(3)
 
 
+def test_parts_that_rub_are_told_from_a_voicing_that_does():
+    voicing: list[Hit] = [(0, 64, 70), (0, 65, 70), (2, 64, 70), (2, 65, 70)]
+    assert math.isnan(statistics(score_of(keys=voicing))["semitone_clash_share"])
+    apart = statistics(score_of(keys=voicing, bass=[(0, 40, 70), (2, 43, 70)]))
+    assert apart["semitone_clash_share"] == 0
+    rubbing = statistics(score_of(keys=[(0, 64, 70), (2, 64, 70)], lead=[(0, 65, 70), (2, 67, 70)]))
+    assert rubbing["semitone_clash_share"] == pytest.approx(0.5)
+    ninth = statistics(score_of(keys=[(0, 64, 70)], lead=[(0, 77, 70)]))
+    seventh = statistics(score_of(keys=[(0, 64, 70)], lead=[(0, 75, 70)]))
+    assert (ninth["semitone_clash_share"], seventh["semitone_clash_share"]) == (1, 0)
+
+
 def test_rhythm_figures_of_known_patterns():
     beats = statistics(score_of(keys=in_bars(8, [(k, 60, 70) for k in range(4)])))
     assert beats["off_beat_share"] == 0

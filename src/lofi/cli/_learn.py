@@ -157,6 +157,85 @@ def train(
     )
 
 
+@learn_app.command()
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="A folder that `lofi train` wrote, or `shipped`.")
+    ] = "shipped",
+    report: Annotated[
+        Path, typer.Option("--report", help="Folder for the report and the tracks it is made from.")
+    ] = Path("evaluation"),
+    tracks: Annotated[
+        int,
+        typer.Option(
+            min=2, max=10_000, help="Tracks by each who writes; 100 or more for a full report."
+        ),
+    ] = 120,
+    bars_: Annotated[
+        int | None,
+        typer.Option("--bars", min=4, max=400, help="Bars of each track, in place of --duration."),
+    ] = None,
+    duration_s: Annotated[
+        float, typer.Option("--duration", min=10, max=900, help="Seconds of each track.")
+    ] = 60.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same briefs.")] = 1,
+    best_of: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Candidates per stretch. By config.yaml.")
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of music by people, as MIDI, to compare with; at most 250 files of each "
+            "folder in it."
+        ),
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(help="A data set of `lofi dataset`. data/datasets if left out and present."),
+    ] = None,
+    json_: Json = False,
+    config: Config = None,
+) -> None:
+    """Measure a model: does it do as it is told, what is its music like, what does it copy?
+
+    Writes report.html, a page with plots that needs nothing else, and report.json. The model
+    writes tracks over all moods, keys and tempi; the rule composer, a Markov chain and the model
+    without its controls write the same briefs. Each figure has its 95 % interval, and with
+    --reference stands beside music by people. Tracks are kept: an evaluation that was stopped
+    goes on where it was, and one with more --tracks makes only what is missing.
+
+    Example: lofi evaluate models/lofi-gpt2 --report evaluation --reference ~/midi/songs
+    """
+    from lofi import studio
+
+    with bars(*studio.EVALUATION_STAGES) as told:
+        found = studio.evaluate(
+            None if model == "shipped" else Path(model),
+            studio.load_settings(config),
+            out=report,
+            tracks=tracks,
+            bars=bars_,
+            duration_s=duration_s,
+            seed=seed,
+            best_of=best_of,
+            reference=reference,
+            dataset=dataset,
+            report=told,
+        )
+    if json_:
+        say(json.dumps(found["targets"], indent=2))
+    else:
+        marks = {True: "reached", False: "missed", None: "-"}
+        for target in found["targets"]:
+            say(
+                f"{marks[target['passed']]:>8}  {target['title']}: {target['reached']} "
+                f"(asked: {target['asked']})"
+            )
+        say(f"{report / 'report.html'}, {report / 'report.json'}")
+    if tracks < studio.FULL_REPORT:
+        warn(f"{tracks} tracks are few: intervals are wide. Take {studio.FULL_REPORT} or more.")
+
+
 @corpus_app.command("import")
 def corpus_import(
     folders: Annotated[list[Path], typer.Argument(help="Folders of MIDI, searched to the bottom.")],

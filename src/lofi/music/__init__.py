@@ -11,10 +11,37 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lofi.music._analysis import Judgement, Measured, Quality, hear_chords, judge, measure
     from lofi.music._compose import compose, melody_windows
-    from lofi.music._dataset import content_hash, goes_to_validation, write_split
+    from lofi.music._dataset import Segments, content_hash, goes_to_validation, write_split
     from lofi.music._engine import Model, open_model
+    from lofi.music._evaluate import (
+        ADHERENCE,
+        COPIED_NOTES,
+        MOOD_FEATURES,
+        Estimate,
+        MoodClassifier,
+        adherence,
+        cross_validated,
+        distance,
+        estimate,
+        excerpt,
+        half_split,
+        hearing,
+        mood_features,
+        ratio,
+        surprise,
+        write_untold,
+        write_with_chain,
+    )
     from lofi.music._generate import Composition, generate
-    from lofi.music._midi import Bounds, RejectedError, labelled_chords, midi_bytes, read_midi
+    from lofi.music._markov import Markov
+    from lofi.music._midi import (
+        Bounds,
+        RejectedError,
+        labelled_chords,
+        labelled_mood,
+        midi_bytes,
+        read_midi,
+    )
     from lofi.music._plan import draw_plan, draw_progression
     from lofi.music._recognise import notes_by_part
     from lofi.music._sample import Sampling
@@ -25,10 +52,19 @@ if TYPE_CHECKING:
 _HOME = {
     "_analysis": ("Judgement", "Measured", "Quality", "hear_chords", "judge", "measure"),
     "_compose": ("compose", "melody_windows"),
-    "_dataset": ("content_hash", "goes_to_validation", "write_split"),
+    "_dataset": ("Segments", "content_hash", "goes_to_validation", "write_split"),
     "_engine": ("Model", "open_model"),
+    "_evaluate": (
+        *("ADHERENCE", "COPIED_NOTES", "MOOD_FEATURES", "Estimate", "MoodClassifier"),
+        *("adherence", "cross_validated", "distance", "estimate", "excerpt", "half_split"),
+        *("hearing", "mood_features", "ratio", "surprise", "write_untold", "write_with_chain"),
+    ),
     "_generate": ("Composition", "generate"),
-    "_midi": ("Bounds", "RejectedError", "labelled_chords", "midi_bytes", "read_midi"),
+    "_markov": ("Markov",),
+    "_midi": (
+        *("Bounds", "RejectedError", "labelled_chords", "labelled_mood", "midi_bytes"),
+        "read_midi",
+    ),
     "_plan": ("draw_plan", "draw_progression"),
     "_recognise": ("notes_by_part",),
     "_sample": ("Sampling",),
@@ -39,12 +75,16 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "DIVERSITY", "FIGURES", "Architecture", "Bounds", "Composition", "Figure", "Judgement",
-    "Measured", "Model", "Progress", "Quality", "Recipe", "RejectedError", "Sampling",
-    "compose", "content_hash", "decode", "decode_bars", "diversity", "draw_plan",
-    "draw_progression", "encode", "generate", "goes_to_validation", "hear_chords", "judge",
-    "labelled_chords", "measure", "melody_windows", "midi_bytes", "notes_by_part", "open_model",
-    "read_midi", "segments", "statistics", "train", "vocabulary", "write_split",
+    "ADHERENCE", "COPIED_NOTES", "DIVERSITY", "FIGURES", "MOOD_FEATURES", "Architecture",
+    "Bounds", "Composition", "Estimate", "Figure", "Judgement", "Markov", "Measured", "Model",
+    "MoodClassifier", "Progress", "Quality", "Recipe", "RejectedError", "Sampling", "Segments",
+    "adherence", "compose", "content_hash", "cross_validated", "decode", "decode_bars",
+    "distance", "diversity", "draw_plan", "draw_progression", "encode", "estimate", "excerpt",
+    "generate", "goes_to_validation", "half_split", "hear_chords", "hearing", "judge",
+    "labelled_chords", "labelled_mood", "measure", "melody_windows", "midi_bytes",
+    "mood_features", "notes_by_part", "open_model", "ratio", "read_midi", "segments",
+    "statistics", "surprise", "train", "vocabulary", "write_split", "write_untold",
+    "write_with_chain",
 ]  # fmt: skip
 
 

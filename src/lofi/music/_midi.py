@@ -397,6 +397,12 @@ def midi_bytes(score: symusic.Score, plan: Plan, mood: str | None = None) -> byt
     return out.dumps_midi()
 
 
+def labelled_mood(score: symusic.Score) -> str | None:
+    """The mood that the score's labels tell, as they spell it."""
+    told = (m.text for m in score.markers if m.text.startswith(_MOOD_LABEL))
+    return next((text.removeprefix(_MOOD_LABEL) for text in told), None)
+
+
 def labelled_chords(score: symusic.Score) -> list[Chord | None]:
     """The chord of each half bar that the score's labels tell; empty if it has none."""
     told: dict[int, Chord] = {}

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 import symusic
@@ -78,6 +78,10 @@ _TABLE: dict[str, tuple[tuple[str, str, str, str, float, float], ...]] = {
         ("polyphony", "notes",
          "sounding at once, mean of the time in which any sounds",
          _MUSPY, 1, _INF),
+        ("semitone_clash_share", "share",
+         ("steps with two parts or more in which one sounds a minor second or ninth "
+          "above another"),
+         _OURS, 0, 1),
     ),
     "rhythm": (
         ("notes_per_beat", "notes per beat",
@@ -246,6 +250,7 @@ def statistics(score: symusic.Score) -> dict[str, float]:
     found |= _silence(_joined(list(parts.values())))
     if len(pitched):
         found |= _pitch(pitched)
+        found |= _clashes([n for name, n in parts.items() if name != "drums" and len(n)])
         found |= _rhythm(pitched)
         found |= _form(pitched)
     if drums is not None and len(drums):
@@ -328,6 +333,28 @@ def _polyphony(notes: Notes) -> float:
     ticks = np.diff(times[order])
     any_sounds = ticks[sounding > 0].sum()
     return float((sounding * ticks).sum() / any_sounds) if any_sounds else math.nan
+
+
+def _clashes(parts: list[Notes]) -> dict[str, float]:
+    """How often parts rub against each other; a rub inside one part is its voicing."""
+    if len(parts) < 2:
+        return {}
+    spans = [(_step(n.onset), _step(n.onset + n.length)) for n in parts]
+    # From the first step of all: a score may begin late, and silence takes memory.
+    first = min(int(begin[0]) for begin, _ in spans)
+    steps = max(int(np.maximum(end, begin + 1).max()) for begin, end in spans) - first
+    sounding = []
+    for notes, (begin, end) in zip(parts, spans, strict=True):
+        change = np.zeros((steps + 1, 128), np.int16)
+        np.add.at(change, (begin - first, notes.pitch), 1)
+        np.add.at(change, (np.maximum(end, begin + 1) - first, notes.pitch), -1)
+        sounding.append(change.cumsum(0, dtype=np.int16)[:-1] > 0)
+    together = sum(grid.any(1).astype(np.int8) for grid in sounding) >= 2
+    rubs = np.zeros(steps, bool)
+    for lower, upper in permutations(sounding, 2):
+        for semitones in (1, 13):
+            rubs |= (lower[:, :-semitones] & upper[:, semitones:]).any(1)
+    return {"semitone_clash_share": _mean(rubs[together])}
 
 
 def _grid(notes: Notes) -> np.ndarray:

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lofi.picture._legibility import Legibility
 
@@ -25,6 +25,7 @@ __all__ = [
     "render_thumbnail",
     "render_video",
     "still",
+    "write_evaluation",
 ]
 
 
@@ -143,3 +144,13 @@ def render_histograms(
     from lofi.picture import _charts
 
     _charts.render_histograms(path, panels, title=title, subtitle=subtitle, palette=palette)
+
+
+def write_evaluation(path: Path, report: Mapping[str, Any]) -> None:
+    """Write the HTML page of an evaluation, whole or not at all; `report` is its `report.json`.
+
+    The page holds its plots as SVG and loads nothing.
+    """
+    from lofi.picture import _evaluation
+
+    _evaluation.write_evaluation(path, report)
