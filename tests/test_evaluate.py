@@ -40,9 +40,10 @@ from lofi.music import (
     write_untold,
     write_with_chain,
 )
+from lofi.music._bpe import Bpe
 from lofi.music._grammar import Stretch
 from lofi.music._midi import TICKS_PER_BAR, add_track
-from lofi.music._sample import sample
+from lofi.music._sample import Job, sample
 from lofi.music._tokens import header
 from lofi.picture._evaluation import evaluation_page
 from lofi.studio import Limits, Settings, build_dataset, compose_corpus, evaluate, tokenize
@@ -156,7 +157,7 @@ def test_what_was_learnt_in_one_key_is_written_in_another(chain: Markov):
     in_b_minor = np.array(melody([62, 66, 69, 74], key="11-minor"))
     untold = np.array(melody([62, 66, 69, 74]))
     cost = {
-        name: surprise(chain.logits, ids, context=2048)[0]
+        name: surprise(chain.logits, ids, bpe=Bpe(), context=2048)[0]
         for name, ids in (("d", in_d), ("b", in_b_minor), ("c", untold))
     }
     assert cost["d"] == pytest.approx(cost["b"])
@@ -168,9 +169,8 @@ def test_the_chain_says_the_same_step_by_step_and_as_a_whole(chain: Markov, tmp_
     engine = Markov.load(tmp_path / "chain.npz").engine(2)
     ids = np.array(melody([62, 66, 69, 60], key="2-major"))
     whole = chain.logits(ids)
-    assert np.array_equal(engine.prefill(np.stack([ids[:5]] * 2))[1], whole[4])
-    for t in range(5, len(ids)):
-        assert np.array_equal(engine.step(ids[[t, t]])[0], whole[t])
+    for t in range(len(ids)):
+        assert np.array_equal(engine.step(ids[[t, t]], np.array([t, t]))[1], whole[t])
 
 
 def test_the_chain_writes_valid_music_under_the_grammar(chain: Markov):
@@ -181,10 +181,8 @@ def test_the_chain_writes_valid_music_under_the_grammar(chain: Markov):
             bundle="chill", key=key, bpm=80, swing=0.5, section="A", bars=3, levels={"lead": 2}
         ),
     ]
-    for ids in sample(
-        chain.engine(4), prompt, Stretch(3, ("lead",), key), count=4,
-        sampling=Sampling(max_length=400), rng=np.random.default_rng(1),
-    ):  # fmt: skip
+    jobs = [Job(prompt, Stretch(3, ("lead",), key), seed) for seed in range(4)]
+    for ids in sample(chain.engine(4), jobs, bpe=chain.bpe, sampling=Sampling(max_length=400)):
         bars = decode_bars(ids)
         assert len(bars) == 3
         pitches = notes_by_part(decode(bars, 80))["lead"].pitch
@@ -199,9 +197,8 @@ def test_a_model_that_reads_all_at_once_expects_what_it_does_step_by_step(untrai
     ids = np.random.default_rng(0).integers(3, len(vocabulary()), 40)
     whole = hearing(model)(ids)
     engine = model.engine(1)
-    assert np.abs(engine.prefill(ids[None, :10])[0] - whole[9]).max() < 1e-4
-    for t in range(10, 40):
-        assert np.abs(engine.step(ids[[t]])[0] - whole[t]).max() < 1e-3
+    for t in range(40):
+        assert np.abs(engine.step(ids[[t]], np.array([t]))[0] - whole[t]).max() < 1e-3
 
 
 def test_controls_and_chords_cost_nothing_and_notes_are_counted():
@@ -209,12 +206,15 @@ def test_controls_and_chords_cost_nothing_and_notes_are_counted():
         return np.zeros((len(ids), len(vocabulary())))
 
     segment = np.array(melody([60, 64, 67]))
-    nats, notes = surprise(even, segment, context=100)
+    nats, notes = surprise(even, segment, bpe=Bpe(), context=100)
     assert notes == 3
     # Bar, three times Position Program Pitch Velocity Duration, EOS.
     assert nats == pytest.approx(17 * math.log(len(vocabulary())))
-    assert surprise(even, segment, context=100, controls=False) == (pytest.approx(nats), 3)
-    assert surprise(even, segment, context=12)[1] == 1
+    assert surprise(even, segment, bpe=Bpe(), context=100, controls=False) == (
+        pytest.approx(nats),
+        3,
+    )
+    assert surprise(even, segment, bpe=Bpe(), context=12)[1] == 1
 
 
 # Adherence -----------------------------------------------------------------------------------
@@ -289,11 +289,11 @@ def test_the_model_without_controls_is_told_the_bars_alone(
 ):
     from lofi.music import _writer
 
-    heard: list[tuple[list[int], Stretch]] = []
+    heard: list[Job] = []
 
-    def listening(engine, prompt, stretch, **more):
-        heard.append((prompt, stretch))
-        return sample(engine, prompt, stretch, **more)
+    def listening(engine, jobs, **more):
+        heard.extend(jobs)
+        return sample(engine, jobs, **more)
 
     monkeypatch.setattr(_writer, "sample", listening)
     brief = Brief(seed=2, mood="sleep").settled()
@@ -301,10 +301,11 @@ def test_the_model_without_controls_is_told_the_bars_alone(
     made = write_untold(brief, open_model(untrained), **more)
     assert made.plan.bars == 4
     names = vocabulary().names
-    for prompt, stretch in heard:
-        assert [names[i].split("_")[0] for i in prompt] == ["BOS", "BARS"]
-        assert stretch.key is None
-        assert not stretch.chords
+    assert heard
+    for job in heard:
+        assert [names[i].split("_")[0] for i in job.prompt] == ["BOS", "BARS"]
+        assert job.stretch.key is None
+        assert not job.stretch.chords
 
 
 def test_the_chain_writes_the_plan_of_the_brief(chain: Markov):

@@ -8,8 +8,7 @@ another look at the jackknife", Annals of Statistics 7 (1979).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ import symusic
 
 from lofi.brief import PARTS, Brief, Key, LofiError, Plan, subseed
 from lofi.music._analysis import Measured, measure
+from lofi.music._bpe import Bpe
 from lofi.music._engine import GRAPH_FILE, Model
 from lofi.music._generate import Composition, generate
 from lofi.music._markov import Markov
@@ -367,7 +367,7 @@ def hearing(model: Model, threads: int = 1) -> Logits:
 
 
 def surprise(
-    logits: Logits, segment: np.ndarray, *, context: int, controls: bool = True
+    logits: Logits, segment: np.ndarray, *, bpe: Bpe, context: int, controls: bool = True
 ) -> tuple[float, int]:
     """Nats that the music of a segment costs, and how many notes that is.
 
@@ -377,12 +377,14 @@ def surprise(
     ids = np.asarray(segment, np.int64)
     if not controls:
         ids = ids[~_told()[ids]]
-    ids = ids[:context]  # for a model with words of its own: ids = model.words.encode(ids)
+    ids = bpe.encode(ids)[:context]
     rows = logits(ids[:-1]).astype(np.float64)
     peak = rows.max(1)
     chosen = rows[np.arange(len(rows)), ids[1:]]
     nats = np.log(np.exp(rows - peak[:, None]).sum(1)) + peak - chosen
-    return float(nats[~_given()[ids[1:]]].sum()), int(_notes()[ids].sum())
+    given = np.zeros(len(bpe), bool)  # a merged token is music
+    given[: len(vocabulary())] = _given()
+    return float(nats[~given[ids[1:]]].sum()), int(_notes()[bpe.decode(ids)].sum())
 
 
 def _kinds(*kinds: str) -> np.ndarray:
@@ -418,26 +420,4 @@ def write_untold(brief: Brief, model: Model, **more: Any) -> Composition:
 
     It is told the number of bars of each stretch and, by the grammar, who may play.
     """
-    with _untold():
-        return generate(brief, model, **more)
-
-
-@contextmanager
-def _untold() -> Iterator[None]:
-    # `generate(..., controls=False)` takes the place of this once the writer can be asked.
-    from lofi.music import _writer
-
-    told = _writer.header, _writer.Stretch
-    ids = vocabulary().ids
-
-    def bars_alone(**controls: Any) -> list[int]:
-        return [ids[f"BARS_{controls['bars']}"]]
-
-    def free(bars: int, parts: tuple[str, ...], *_: Any, **__: Any) -> Any:
-        return told[1](bars, parts)
-
-    _writer.header, _writer.Stretch = bars_alone, free  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        _writer.header, _writer.Stretch = told
+    return generate(brief, model, controls=False, **more)

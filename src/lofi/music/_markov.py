@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from lofi.brief import ALL_KEYS
+from lofi.music._bpe import Bpe
 from lofi.music._tokens import vocabulary
 
 _MOST_ROWS = 20_000  # distributions kept at hand, 2 kB each
@@ -82,9 +83,10 @@ def _moved(semitones: int) -> np.ndarray:
 
 
 class Markov:
-    """The chain; stands in for a Model: it has a `context` and gives an `engine`."""
+    """The chain; stands in for a Model: it has a `context`, and gives an `engine`."""
 
     context = 2048
+    bpe = Bpe()
 
     def __init__(self, keys: np.ndarray, counts: np.ndarray) -> None:
         """`keys` int64, rising: (context, token) as one number; `counts` how often each came."""
@@ -145,7 +147,7 @@ class Markov:
 
     def engine(self, batch: int, threads: int = 1) -> MarkovEngine:
         """Gives log-probabilities where a model's engine gives logits."""
-        return MarkovEngine(self)
+        return MarkovEngine(self, batch)
 
     def logits(self, ids: np.ndarray) -> np.ndarray:
         """The log-probabilities (T, V) of what follows each of ids (T,)."""
@@ -180,25 +182,20 @@ def _in_c(ids: np.ndarray) -> np.ndarray:
 class MarkovEngine:
     """See `lofi.music._engine.Engine`."""
 
-    def __init__(self, chain: Markov) -> None:
+    def __init__(self, chain: Markov, batch: int) -> None:
+        self.batch = batch
         self._chain = chain
-        self._memories: list[_Memory] = []
-        self._shift = 0
+        self._memories = [_Memory() for _ in range(batch)]
+        self._shifts = [0] * batch
 
-    def prefill(self, ids: np.ndarray) -> np.ndarray:
+    def step(self, ids: np.ndarray, places: np.ndarray) -> np.ndarray:
         """See Engine."""
-        self._shift = _shift(ids[0])
-        self._memories = [_Memory() for _ in ids]
-        for column in ids.T[:-1]:
-            self._push(column)
-        return self.step(ids[:, -1])
-
-    def step(self, ids: np.ndarray) -> np.ndarray:
-        """See Engine."""
-        self._push(ids)
-        rows = [self._chain.log_probabilities(m.context) for m in self._memories]
-        return np.stack(rows)[:, _moved(-self._shift)]
-
-    def _push(self, ids: np.ndarray) -> None:
-        for memory, token in zip(self._memories, _moved(-self._shift)[ids].tolist(), strict=True):
-            memory.push(token)
+        rows = []
+        for i, (token, place) in enumerate(zip(ids.tolist(), places.tolist(), strict=True)):
+            if place == 0:
+                self._memories[i], self._shifts[i] = _Memory(), 0
+            self._shifts[i] = _shift_of_key().get(token, self._shifts[i])
+            self._memories[i].push(int(_moved(-self._shifts[i])[token]))
+            row = self._chain.log_probabilities(self._memories[i].context)
+            rows.append(row[_moved(-self._shifts[i])])
+        return np.stack(rows)

@@ -185,7 +185,7 @@ class Writer:
             kept=kept_notes(task.kept, task.bars),
         )
         if not self._controls:
-            controls = []
+            controls = [vocabulary().ids[f"BARS_{bars}"]]
             stretch = Stretch(task.bars, stretch.parts, kept=stretch.kept)
         prompt = [vocabulary().bos, *controls, *(i for bar in before for i in bar)]
         return Job(prompt, stretch, subseed(self._seed, "stretch", task.label, candidate))

@@ -582,11 +582,12 @@ def _heard(
     segments = Segments(data / "val", Markov.context)
     if listener == "markov":
         assert chain
-        logits, context = _loaded_chain(chain).logits, Markov.context
+        logits, heard = _loaded_chain(chain).logits, _loaded_chain(chain)
     else:
-        logits, context = _hearing(model), _model(model).context
+        logits, heard = _hearing(model), _model(model)
+    told = listener != "untold"
     return [
-        surprise(logits, segments[i], context=context, controls=listener != "untold")
+        surprise(logits, segments[i], bpe=heard.bpe, context=heard.context, controls=told)
         for i in numbers
     ]
 
