@@ -12,8 +12,8 @@ import symusic
 from sf2 import Preset, Zone, write_sf2
 from sound_loop import loop
 
-from lofi.brief import BUNDLES, PARTS, InputError, LofiError
-from lofi.sound import SAMPLE_RATE, TAIL_S, Master, _fluidsynth, _kit, measure, render, write_flac
+from lofi.brief import BUNDLES, PARTS, TAIL_S, InputError, LofiError
+from lofi.sound import SAMPLE_RATE, Master, _fluidsynth, _kit, measure, render, write_flac
 from lofi.sound import _effects as fx
 from lofi.sound._characters import draw_character
 from lofi.sound._mastering import loudness_lufs, master

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from lofi.music._plan import draw_plan, draw_progression
     from lofi.music._recognise import notes_by_part
     from lofi.music._sample import Sampling
+    from lofi.music._source import KEPT, Source, brief_for, read_source
     from lofi.music._statistics import DIVERSITY, FIGURES, Figure, diversity, statistics
+    from lofi.music._theory import key_of_chords, read_chords
     from lofi.music._tokens import decode, decode_bars, encode, segments, vocabulary
     from lofi.music._train import Architecture, Progress, Recipe, train
 
@@ -32,19 +34,22 @@ _HOME = {
     "_plan": ("draw_plan", "draw_progression"),
     "_recognise": ("notes_by_part",),
     "_sample": ("Sampling",),
+    "_source": ("KEPT", "Source", "brief_for", "read_source"),
     "_statistics": ("DIVERSITY", "FIGURES", "Figure", "diversity", "statistics"),
+    "_theory": ("key_of_chords", "read_chords"),
     "_tokens": ("decode", "decode_bars", "encode", "segments", "vocabulary"),
     "_train": ("Architecture", "Progress", "Recipe", "train"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "DIVERSITY", "FIGURES", "Architecture", "Bounds", "Composition", "Figure", "Judgement",
-    "Measured", "Model", "Progress", "Quality", "Recipe", "RejectedError", "Sampling",
-    "compose", "content_hash", "decode", "decode_bars", "diversity", "draw_plan",
+    "DIVERSITY", "FIGURES", "KEPT", "Architecture", "Bounds", "Composition", "Figure", "Judgement",
+    "Measured", "Model", "Progress", "Quality", "Recipe", "RejectedError", "Sampling", "Source",
+    "brief_for", "compose", "content_hash", "decode", "decode_bars", "diversity", "draw_plan",
     "draw_progression", "encode", "generate", "goes_to_validation", "hear_chords", "judge",
-    "labelled_chords", "measure", "melody_windows", "midi_bytes", "notes_by_part", "open_model",
-    "read_midi", "segments", "statistics", "train", "vocabulary", "write_split",
+    "key_of_chords", "labelled_chords", "measure", "melody_windows", "midi_bytes", "notes_by_part",
+    "open_model", "read_chords", "read_midi", "read_source", "segments", "statistics", "train",
+    "vocabulary", "write_split",
 ]  # fmt: skip
 
 
