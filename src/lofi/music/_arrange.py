@@ -30,7 +30,7 @@ from lofi.music._drums import (
 )
 from lofi.music._material import STEPS
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT, add_track
-from lofi.music._recognise import Notes
+from lofi.music._recognise import HALF_BAR, Notes
 from lofi.music._theory import Chord
 from lofi.music._writer import Order, clipped
 
@@ -208,8 +208,11 @@ class _Arranger:
                 moves.append(partial(self._rest, "drums", stop, 0.5, "drums hold their breath"))
         if not moves and playing:
             part = next((p for p in ("keys", "pad", "guitar") if p in playing), playing[0])
-            stop = start + max(1, bars // 2) - 0.5
-            moves.append(partial(self._rest, part, stop, 0.5, f"{part} holds its breath"))
+            onsets = self.parts[part].within(*_span(start, bars)).onset
+            # The half bar that ends the first phrase, or the one nearest to it with notes in it.
+            middle = 2 * start + max(2, bars) - 1
+            half = min((onsets // HALF_BAR).tolist(), key=lambda h: abs(h - middle))
+            moves.append(partial(self._rest, part, half / 2, 0.5, f"{part} holds its breath"))
         return moves
 
     def _colours(self, section: Section, playing: list[str]) -> list[tuple[str, str]]:

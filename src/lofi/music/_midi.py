@@ -135,9 +135,9 @@ def canonical(raw: symusic.Score, bounds: Bounds) -> tuple[symusic.Score, list[s
         raise RejectedError("holds only sound effects")
     if (notes := score.note_num()) < bounds.min_notes:
         raise RejectedError(f"holds only {notes} notes in 4/4")
-    score.key_signatures.extend(
-        symusic.KeySignature(0, k.key, k.tonality) for k in raw.key_signatures[:1]
-    )
+    if raw.key_signatures:
+        sign = raw.key_signatures[0]
+        score.key_signatures.append(symusic.KeySignature(0, sign.key, sign.tonality))
     for marker in raw.markers:
         if start <= marker.time < end:
             score.markers.append(

@@ -154,14 +154,14 @@ def brief_for(source: Source, asked: Brief, *, vary: bool) -> Brief:
 
     Raises InputError for what cannot be asked of it.
     """
-    told = {"key": asked.key}
+    fixed = ["key"] if source.key and asked.key != source.key else []
     if vary:
-        told |= {"duration": asked.duration_s, "form": asked.form, "chords": asked.chords}
-    for name, value in told.items():
-        if value is not None and (name != "key" or value != source.key) and (vary or source.key):
+        fixed += ["duration_s", "form", "chords"]
+    for name in fixed:
+        if getattr(asked, name) is not None:
             raise InputError(
-                f"--{name} is that of {source.name}, which is {'varied' if vary else 'continued'}. "
-                "Leave it out."
+                f"the {name.removesuffix('_s')} is that of {source.name}, which is "
+                f"{'varied' if vary else 'continued'}: leave it out."
             )
     bpm = asked.bpm or source.bpm
     duration_s = asked.duration_s
