@@ -46,6 +46,16 @@ def test_a_piece_lasts_its_bars_and_the_tail_to_the_sample(piece):
     assert piece.samples.dtype == np.float32
 
 
+@pytest.mark.parametrize("tail_s", [0.4, 1.7, 7.5])
+def test_a_tail_of_any_length_fades_to_silence(tail_s: float):
+    played = render(loop(2, bpm=BPM), bars=2, bpm=BPM, bundle="sleep", seed=1, tail_s=tail_s)
+    assert played.samples.shape[1] == round((2 * 240 / BPM + tail_s) * SAMPLE_RATE)
+    assert np.abs(played.samples[:, -50:]).max() < 1e-4
+    step = SAMPLE_RATE // 2
+    levels = [played.samples[:, -k * step : (1 - k) * step or None].std() for k in (4, 3, 2, 1)]
+    assert levels == sorted(levels, reverse=True)  # a fade, no cut
+
+
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_the_written_file_is_at_minus_14_lufs_and_below_minus_1_dbtp(tmp_path, bundle):
     piece = render(loop(2, bpm=90), bars=2, bpm=90, bundle=bundle, seed=5)
