@@ -23,8 +23,9 @@ from lofi.music import (
     read_midi,
     read_source,
 )
+from lofi.music._arrange import arrange
 from lofi.music._midi import TICKS_PER_BAR
-from lofi.music._recognise import Notes
+from lofi.music._recognise import Notes, find_swing
 from lofi.music._source import continuation, variation
 
 BARS = 16
@@ -125,6 +126,23 @@ def test_what_follows_has_its_chords_its_band_and_hears_its_last_bars(given: Pat
     assert all((n.onset < 0).all() and (n.onset + n.length <= 0).all() for n in before.values())
     # The bed of a return is that of the first time.
     assert {"drums", "bass"} & set(draft.orders[0].kept)
+
+
+def test_the_swing_of_the_source_goes_on_and_is_not_laid_on_twice(tmp_path: Path):
+    asked = Brief(seed=3, mood="upbeat", swing=0.62, form=read_form("A:8 outro:4")).settled()
+    score, plan = compose(asked)
+    (tmp_path / "swung.mid").write_bytes(midi_bytes(score, plan, "upbeat"))
+    source = read_source(tmp_path / "swung.mid")
+    assert source.swing == pytest.approx(0.62, abs=0.015)
+    form = read_form("A:8 outro:4")
+    draft = continuation(source, brief_for(source, Brief(seed=1, form=form), vary=False))
+    kept = draft.orders[0].kept["drums"]
+    assert (kept.onset % 40 == 0).all()  # the writer gets it on the grid
+    assert (kept.onset % 480 == 320).any()  # its off-beats on the heavy place, 8 twelfths
+    silent = [[(0, {})] for _ in draft.orders]
+    arranged, _ = arrange(draft, silent, brief_for(source, Brief(seed=1), vary=False))
+    more = notes_by_part(arranged)["drums"].within(12 * TICKS_PER_BAR, 1 << 40)
+    assert find_swing({"drums": more}) == pytest.approx(0.62, abs=0.02)
 
 
 def test_a_duration_a_form_and_chords_may_be_asked_for(given: Path):

@@ -79,7 +79,9 @@ def arrange(
     parts = _played(arranger.parts, draft.plan, brief.seed)
     for name, notes in draft.given.items():
         parts[name] = _followed(notes, parts[name]) if name in parts else notes
-    return _score(draft.plan, parts), arranger.told
+    return _score(draft.plan, parts), [
+        {"bar": bar, "what": what} for bar, what in sorted(arranger.told)
+    ]
 
 
 def _laid_out(draft: Draft, written: Written) -> dict[str, Notes]:
@@ -124,7 +126,7 @@ class _Arranger:
     def __init__(self, draft: Draft, parts: dict[str, Notes], brief: Brief) -> None:
         assert brief.mood
         self.parts = parts
-        self.told: list[dict[str, object]] = []
+        self.told: list[tuple[int, str]] = []
         self._plan = draft.plan
         self._kept = draft.kept
         self._bundle = find_mood(brief.mood).bundle
@@ -138,7 +140,7 @@ class _Arranger:
         return [s for s in self._plan.sections if s.start_bar >= self._first]
 
     def _tell(self, bar: int, what: str) -> None:
-        self.told.append({"bar": bar + 1, "what": what})
+        self.told.append((bar + 1, what))
 
     def _playing(self, section: Section) -> list[str]:
         """The parts that play in the section and may be changed."""

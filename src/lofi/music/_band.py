@@ -50,13 +50,21 @@ def grid_swing(swing: float) -> float:
 
 def swung(ticks: np.ndarray, swing: float) -> np.ndarray:
     """Times that were written on the grid, moved so that the off-beats fall where `swing` says."""
-    written = grid_swing(swing)
-    if abs(written - swing) < 1e-3:
+    return _bent(ticks, grid_swing(swing), swing)
+
+
+def unswung(ticks: np.ndarray, swing: float) -> np.ndarray:
+    """Times that were played with that swing, moved so that the off-beats fall on the grid."""
+    return _bent(ticks, swing, grid_swing(swing))
+
+
+def _bent(ticks: np.ndarray, before: float, after: float) -> np.ndarray:
+    """Times whose off-beats fall at `before` in the beat, moved so that they fall at `after`."""
+    if abs(before - after) < 1e-3:
         return ticks
     beat, within = np.divmod(ticks, TICKS_PER_BEAT)
-    knots = np.array((0.0, written, 1.0)) * TICKS_PER_BEAT
-    moved = np.interp(within, knots, np.array((0.0, swing, 1.0)) * TICKS_PER_BEAT)
-    return (beat * TICKS_PER_BEAT + np.round(moved)).astype(np.int64)
+    moved = np.interp(within / TICKS_PER_BEAT, (0.0, before, 1.0), (0.0, after, 1.0))
+    return beat * TICKS_PER_BEAT + np.round(moved * TICKS_PER_BEAT).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,11 @@ from lofi.brief import (
     subseed,
 )
 from lofi.music._analysis import hear_chords, measure
-from lofi.music._arrange import Draft, joined
+from lofi.music._arrange import Draft, joined, only
+from lofi.music._band import unswung
 from lofi.music._midi import (
     TICKS_PER_BAR,
+    TICKS_PER_BEAT,
     RejectedError,
     labelled_chords,
     labelled_key,
@@ -149,6 +151,19 @@ def _slice(notes: Notes, first_bar: int, bars: int) -> Notes:
     return clipped(Notes(onset, n.length, n.pitch, n.velocity), stop - start)
 
 
+def _written(source: Source, part: str, first_bar: int, bars: int) -> Notes:
+    """The part in these bars as it would be written: on twelfths of the beat, before its swing."""
+    n = _slice(source.parts[part], first_bar, bars)
+    step = TICKS_PER_BEAT // 12
+    onset, end = (
+        np.round(unswung(t, source.swing) / step).astype(np.int64) * step
+        for t in (n.onset, n.onset + n.length)
+    )
+    inside = onset < bars * TICKS_PER_BAR
+    found = Notes(onset, np.maximum(step, end - onset), n.pitch, n.velocity)
+    return clipped(only(found, inside), bars * TICKS_PER_BAR)
+
+
 def brief_for(source: Source, asked: Brief, *, vary: bool) -> Brief:
     """The settled brief of a continuation or a variation: what is left open is as in the source.
 
@@ -165,9 +180,9 @@ def brief_for(source: Source, asked: Brief, *, vary: bool) -> Brief:
             )
     bpm = asked.bpm or source.bpm
     duration_s = asked.duration_s
-    if duration_s is None:
+    if duration_s is None and not vary:
         sizes = [size for _, size in asked.form] if asked.form else []
-        more = 0 if vary else sum(s or 0 for s in sizes) if all(sizes) and sizes else source.bars
+        more = sum(s or 0 for s in sizes) if sizes and all(sizes) else source.bars
         duration_s = (source.bars + more) * 240 / bpm + TAIL_S
     try:
         settled = replace(
@@ -181,6 +196,8 @@ def brief_for(source: Source, asked: Brief, *, vary: bool) -> Brief:
         ).settled()
     except InputError as error:
         raise InputError(f"{source.name}: {error}") from error
+    if vary:  # it is as long as the source, however short that is
+        settled = replace(settled, duration_s=source.bars * 240 / bpm + TAIL_S)
     return replace(settled, form=asked.form)
 
 
@@ -279,7 +296,7 @@ def _bed(source: Source, section: Section, symbols: Sequence[str]) -> dict[str, 
     kept = {}
     for part in KEPT:
         if part in section.parts and part in first.parts:
-            notes = _slice(source.parts[part], first.start_bar, size)
+            notes = _written(source, part, first.start_bar, size)
             times = range(0, section.bars * TICKS_PER_BAR, size * TICKS_PER_BAR)
             rounds = [
                 Notes(notes.onset + t, notes.length, notes.pitch, notes.velocity) for t in times
@@ -293,8 +310,8 @@ def _before(source: Source) -> dict[str, Notes]:
     """The last bars of the source; they end at tick 0."""
     bars = min(_BEFORE_BARS, source.bars)
     found = {}
-    for part, notes in source.parts.items():
-        n = _slice(notes, source.bars - bars, bars)
+    for part in source.parts:
+        n = _written(source, part, source.bars - bars, bars)
         if len(n):
             found[part] = Notes(n.onset - bars * TICKS_PER_BAR, n.length, n.pitch, n.velocity)
     return found
@@ -338,7 +355,7 @@ def variation(source: Source, brief: Brief, keep: Sequence[str]) -> Draft:
         brief.bpm, brief.key, brief.swing or source.swing, tuple(sections), _levels(source, brief)
     )
     orders = tuple(
-        Order(s, f"again {i}", {p: _slice(source.parts[p], s.start_bar, s.bars) for p in kept})
+        Order(s, f"again {i}", {p: _written(source, p, s.start_bar, s.bars) for p in kept})
         for i, s in enumerate(sections)
         if set(s.parts) - set(kept)
     )
