@@ -178,7 +178,7 @@ class _Arranger:
     # Returns
 
     def vary_returns(self) -> None:
-        """A section whose letter has been heard is not the same again: one or two small changes."""
+        """A section whose letter has been heard is not the same again: two small changes at most."""
         heard: set[str] = set()
         for i, section in enumerate(self._plan.sections):
             if section.name not in ("A", "A'", "B"):
@@ -190,7 +190,7 @@ class _Arranger:
             own = self._own("return", i)
             moves = self._moves(section, own)
             own.shuffle(moves)
-            for move in moves[: 1 + (own.random() < 0.6)]:
+            for move in moves[:2]:
                 move()
 
     def _moves(self, section: Section, own: random.Random) -> list[Callable[[], None]]:
