@@ -254,8 +254,9 @@ class _Arranger:
             if following.name == "B" and own.random() < _BREATH_ODDS:
                 closings.insert(0, breath(own.choice(PICKUPS)))
             before = _on_grid(drums, bar - 1)
-            played = next(p for c in closings if _on_grid(p := self._closed(bar, c), bar) != before)
-            self.parts["drums"] = played
+            played = [self._closed(bar, closing) for closing in closings]
+            heard = (p for p in played if _on_grid(p, bar) != before)
+            self.parts["drums"] = next(heard, played[0])
             self._tell(bar, f"the drums lead into {following.name}")
             lively = self._bundle in ("chill", "upbeat")
             if following.name == "B" and lively and own.random() < _CRASH_ODDS:
