@@ -161,6 +161,51 @@ def test_generate_writes_a_score_of_the_brief(tmp_path: Path):
     assert (tmp_path / "a.mid").read_bytes() == (tmp_path / "b.mid").read_bytes()
 
 
+def test_the_controls_are_followed_and_told(tmp_path: Path):
+    done = lofi(
+        "generate", "--chords", "Am9 D7 Gmaj9 Cmaj7", "--form", "intro:2 A:8 outro", "--swing",
+        "straight", "--instruments", "keys,drums,bass", "--density", "busy", "--temperature", "0.9",
+        "--top-k", "20", "--top-p", "0.9", "--bpm", "90", "--duration", "0:40", "--seed", "3",
+        "--out", "a.mid", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["bpm"], told["key"], told["swing"]) == (90, "G major", 0.5)
+    assert told["duration_s"] == 40
+    assert [(s["name"], s["bars"]) for s in told["sections"]] == [
+        ("intro", 2), ("A", 8), ("outro", 4),
+    ]  # fmt: skip
+    assert told["sections"][1]["chords"][:4] == ["Am9", "Am9", "D7", "D7"]
+    score = symusic.Score(str(tmp_path / "a.mid"))
+    assert score.end() / score.ticks_per_quarter * 60 / 90 == pytest.approx(40, abs=0.1)
+    assert {t.name for t in score.tracks} <= {"keys", "drums", "bass"}
+
+    done = lofi(
+        "generate", "--continue", "a.mid", "--duration", "50", "--seed", "1", "--out", "b.mid",
+        "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    more = json.loads(done.stdout)
+    assert (more["key"], more["duration_s"]) == ("G major", 50)
+    assert more["sections"][:2] == told["sections"][:2]
+
+
+def test_wrong_controls_are_named_with_the_remedy(tmp_path: Path):
+    def wrong(*arguments: str, words: tuple[str, ...]) -> None:
+        complains(lofi("generate", *arguments, cwd=tmp_path), *words)
+
+    wrong("--form", "A verse", words=("'verse'", "intro, A, A', B, break, outro"))
+    wrong("--form", "A", "--duration", "9:00", words=("2 to 32 bars", "Add sections"))
+    wrong("--chords", "Am9 Xm", words=("'Xm'", "from A to G"))
+    wrong("--instruments", "drum", words=("Did you mean 'drums'?",))
+    wrong("--swing", "swung", words=("'swung'", "50 to 67"))
+    wrong("--density", "full", words=("'full'", "sparse, normal, busy"))
+    wrong("--continue", "no.mid", words=("no.mid", "No such file"))
+    wrong("--continue", "a.mid", "--vary", "b.mid", words=("one of them",))
+    wrong("--keep", "drums", words=("--vary",))
+    complains(lofi("batch", "--form", "A verse", cwd=tmp_path), "'verse'")
+
+
 def test_generating_never_loads_torch(tmp_path: Path):
     code = (
         "import sys; sys.argv = ['lofi', 'generate', '--duration', '12', '--seed', '1']; "

@@ -199,7 +199,9 @@ def test_a_model_that_reads_all_at_once_expects_what_it_does_step_by_step(untrai
     whole = hearing(model)(ids)
     engine = model.engine(1)
     for t in range(40):
-        assert np.abs(engine.step(ids[[t]], np.array([t]))[0] - whole[t]).max() < 0.05  # activations are rounded too
+        assert (
+            np.abs(engine.step(ids[[t]], np.array([t]))[0] - whole[t]).max() < 0.05
+        )  # activations are rounded too
 
 
 def test_controls_and_chords_cost_nothing_and_notes_are_counted():

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from lofi.brief import PARTS, Brief, InputError, Key, LofiError
-from lofi.music import measure, read_midi
+from lofi.brief import PARTS, Brief, InputError, Key, LofiError, read_form
+from lofi.music import measure, read_chords, read_midi
 from lofi.studio import Settings, make, make_many
 from lofi.studio import _make as pipeline
 
@@ -62,7 +62,10 @@ def test_what_is_said_of_the_track_is_what_the_files_hold(package):
     assert measured["key"] == measure(score).key
     sound, rate = soundfile.read(made.path / "master.flac", always_2d=True)
     assert measured["duration_s"] == pytest.approx(len(sound) / rate, abs=0.001)
-    assert abs(measured["duration_s"] - 32) < 240 / 76
+    assert measured["duration_s"] == pytest.approx(32, abs=0.01)
+    assert (made.track["asked"]["bpm"], made.track["plan"]["bpm"]) == (76, 76)
+    assert made.track["plan"]["bars"] == 9
+    assert 9 * 240 / 76 + made.track["plan"]["tail_s"] == pytest.approx(32)
     assert measured["lufs"] == pytest.approx(-14, abs=0.2)
     assert measured["true_peak_db"] <= -1.0
     assert np.abs(sound).max() < 1
@@ -184,6 +187,31 @@ def test_a_soundfont_plays_the_same_score(package, tmp_path: Path):
     assert (other.path / "master.flac").read_bytes() != (made.path / "master.flac").read_bytes()
     told = json.loads((other.path / "provenance.json").read_text())
     assert told["soundfont"]["name"] == "own.sf2"
+
+
+def test_what_was_asked_for_is_recorded_and_done(tmp_path: Path):
+    loop = read_chords("Ebmaj9 Cm9 | Fm9 Bb7")
+    brief = Brief(
+        seed=3, mood="focus", key=Key.parse("Eb major"), duration_s=24.5, chords=loop,
+        form=read_form("intro A outro"), parts=("drums", "bass", "keys"), swing=0.5,
+        density="sparse",
+    )  # fmt: skip
+    made = make(brief, SMALL, out=tmp_path)
+    asked = json.loads((made.path / "track.json").read_text())["asked"]
+    assert asked == {
+        "seed": 3, "mood": "focus", "key": "Eb major", "duration_s": 24.5, "chords": list(loop),
+        "form": [["intro", None], ["A", None], ["outro", None]],
+        "parts": ["drums", "bass", "keys"], "swing": 0.5, "density": "sparse",
+    }  # fmt: skip
+    told = json.loads((made.path / "provenance.json").read_text())["brief"]
+    assert {k: v for k, v in told.items() if k in asked} == asked
+    sound, rate = soundfile.read(made.path / "master.flac")
+    assert len(sound) / rate == pytest.approx(24.5, abs=0.01)
+    score, _ = read_midi(made.path / "track.mid")
+    assert {t.name for t in score.tracks} <= {"drums", "bass", "keys"}
+    labels = [m.text for m in score.markers]
+    assert [x for x in labels if ":" not in x] == ["intro", "A", "outro"]
+    assert {x.removeprefix("chord: ") for x in labels if "chord" in x} == set(loop)
 
 
 def test_a_batch_makes_different_tracks_and_one_failure_does_not_stop_it(tmp_path: Path):

@@ -12,8 +12,8 @@ import symusic
 from sf2 import Preset, Zone, write_sf2
 from sound_loop import loop
 
-from lofi.brief import BUNDLES, PARTS, InputError, LofiError
-from lofi.sound import SAMPLE_RATE, TAIL_S, Master, _fluidsynth, _kit, measure, render, write_flac
+from lofi.brief import BUNDLES, PARTS, TAIL_S, InputError, LofiError
+from lofi.sound import SAMPLE_RATE, Master, _fluidsynth, _kit, measure, render, write_flac
 from lofi.sound import _effects as fx
 from lofi.sound._characters import draw_character
 from lofi.sound._mastering import loudness_lufs, master
@@ -44,6 +44,16 @@ def piece() -> Master:
 def test_a_piece_lasts_its_bars_and_the_tail_to_the_sample(piece):
     assert piece.samples.shape == (2, round((BARS * 240 / BPM + TAIL_S) * SAMPLE_RATE))
     assert piece.samples.dtype == np.float32
+
+
+@pytest.mark.parametrize("tail_s", [0.4, 1.7, 7.5])
+def test_a_tail_of_any_length_fades_to_silence(tail_s: float):
+    played = render(loop(2, bpm=BPM), bars=2, bpm=BPM, bundle="sleep", seed=1, tail_s=tail_s)
+    assert played.samples.shape[1] == round((2 * 240 / BPM + tail_s) * SAMPLE_RATE)
+    assert np.abs(played.samples[:, -50:]).max() < 1e-4
+    step = SAMPLE_RATE // 2
+    levels = [played.samples[:, -k * step : (1 - k) * step or None].std() for k in (4, 3, 2, 1)]
+    assert levels == sorted(levels, reverse=True)  # a fade, no cut
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)

@@ -95,6 +95,16 @@ PARTS: dict[str, Part] = {
 }
 
 
+# What a section may be called, and how many bars it has where nothing else decides.
+SECTIONS: dict[str, int] = {"intro": 4, "A": 8, "A'": 8, "B": 8, "break": 4, "outro": 4}
+
+# Where the off-beat falls within the beat, by the word a person asks for.
+SWINGS: dict[str, float] = {"straight": 6 / 12, "light": 7 / 12, "heavy": 8 / 12}
+
+# By how many levels every part is more or less busy than the mood has it.
+DENSITIES: dict[str, int] = {"sparse": -1, "normal": 0, "busy": 1}
+
+
 # The part that plays each General MIDI family of eight programs; None has no counterpart here.
 _FAMILY_PARTS: tuple[str | None, ...] = (
     "keys",  # piano

@@ -15,16 +15,23 @@ import typer
 from lofi import __version__
 from lofi.brief import (
     BPM_RANGE,
+    DENSITIES,
     DURATION_RANGE_S,
     MOODS,
     PALETTES,
+    PARTS,
+    SECTIONS,
+    SWINGS,
     TEMPLATES,
     Brief,
     InputError,
     Key,
     LofiError,
+    read_form,
+    read_parts,
+    read_swing,
 )
-from lofi.cli._common import Config, Json, bars, say
+from lofi.cli._common import Config, Json, bars, say, warn
 from lofi.cli._learn import learn_app
 
 app = typer.Typer(
@@ -116,11 +123,52 @@ Bpm = Annotated[
 ]
 KeyName = Annotated[str | None, typer.Option("--key", help="Such as 'C major', 'Am', 'F# minor'.")]
 Duration = Annotated[
-    str,
+    str | None,
     typer.Option(
         help=f"Length: seconds, or minutes:seconds ({DURATION_RANGE_S[0]:g} s to "
-        f"{DURATION_RANGE_S[1] / 60:g} min)."
+        f"{DURATION_RANGE_S[1] / 60:g} min), met exactly: the last chord is held until it is over. "
+        "2:00 if left out, or as long as the bars of --form."
     ),
+]
+FormName = Annotated[
+    str | None,
+    typer.Option(
+        "--form",
+        help=f"Sections in order, among {', '.join(SECTIONS)}: \"intro A A' B break A' outro\". "
+        'Bars where they matter: "intro:4 A:8 B:8 outro:4"; the others share what is left.',
+        metavar="SECTIONS",
+    ),
+]
+Chords = Annotated[
+    str | None,
+    typer.Option(
+        help='A loop, one chord a bar: "Am9 D7 Gmaj9 Cmaj7". With | the bars are what it parts, '
+        'of one chord or two halves: "Am9 D7 | Gmaj9". The key is heard from it if left out.'
+    ),
+]
+Instruments = Annotated[
+    str | None,
+    typer.Option(help=f"Who plays, among {','.join(PARTS)}. By mood if left out.", metavar="LIST"),
+]
+Swing = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join(SWINGS)}; or where the off-beat falls, 50 to 67 percent of the beat."
+    ),
+]
+Density = Annotated[
+    str | None,
+    typer.Option(help=f"{', '.join(DENSITIES)}: less or more of every part than the mood has."),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(min=0.05, max=2.0, help="Sampling: below 1 plainer, above 1 wilder."),
+]
+TopK = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Sampling: among how many likeliest tokens.")
+]
+TopP = Annotated[
+    float | None, typer.Option(min=0.01, max=1.0, help="Sampling: among what share of likelihood.")
 ]
 Seed = Annotated[
     int | None,
@@ -146,25 +194,54 @@ Out = Annotated[Path | None, typer.Option(help="Folder for packages. `output` if
 
 
 def _brief(
+    *,
     mood: str | None,
     bpm: float | None,
     key: str | None,
-    duration: str,
+    duration: str | None,
     seed: int | None,
+    form: str | None,
+    chords: str | None,
+    instruments: str | None,
+    swing: str | None,
+    density: str | None,
     palette: str | None = None,
     template: str | None = None,
 ) -> Brief:
     import secrets
 
+    asked_key = Key.parse(key) if key else None
+    loop = None
+    if chords is not None:
+        from lofi.music import key_of_chords, read_chords
+
+        loop = read_chords(chords)
+        asked_key = asked_key or key_of_chords(loop)
     return Brief(
         seed=secrets.randbelow(2**31) if seed is None else seed,
         mood=mood,
         bpm=bpm,
-        key=Key.parse(key) if key else None,
-        duration_s=_seconds(duration),
+        key=asked_key,
+        duration_s=None if duration is None else _seconds(duration),
         palette=palette,
         template=template,
+        form=None if form is None else read_form(form),
+        chords=loop,
+        parts=None if instruments is None else read_parts(instruments),
+        swing=None if swing is None else read_swing(swing),
+        density=density,
     )
+
+
+def _sampled(
+    settings: Any, temperature: float | None, top_k: int | None, top_p: float | None
+) -> Any:
+    """The settings with the sampling that flags ask for."""
+    from dataclasses import replace
+
+    asked = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return settings.model_copy(update={"sampling": replace(settings.sampling, **given)})
 
 
 def _seconds(text: str) -> float:
@@ -191,11 +268,19 @@ def make(
     mood: Mood = None,
     bpm: Bpm = None,
     key: KeyName = None,
-    duration: Duration = "2:00",
+    duration: Duration = None,
     seed: Seed = None,
+    form: FormName = None,
+    chords: Chords = None,
+    instruments: Instruments = None,
+    swing: Swing = None,
+    density: Density = None,
     palette: Palette = None,
     template: Template = None,
     model: ModelPath = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
     soundfont: SoundFont = None,
     stems: Stems = False,
     out: Out = None,
@@ -206,10 +291,24 @@ def make(
 
     Example: lofi make --mood dreamy --key "Eb major" --bpm 70 --duration 2:30 --seed 7
     """
-    brief = _brief(mood, bpm, key, duration, seed, palette, template).settled()
+    brief = _brief(
+        mood=mood,
+        bpm=bpm,
+        key=key,
+        duration=duration,
+        seed=seed,
+        form=form,
+        chords=chords,
+        instruments=instruments,
+        swing=swing,
+        density=density,
+        palette=palette,
+        template=template,
+    )
+    brief.settled()  # a wrong brief is told before any work begins
     from lofi import studio
 
-    settings = studio.load_settings(config)
+    settings = _sampled(studio.load_settings(config), temperature, top_k, top_p)
     with bars(*studio.STAGES) as report:
         package = studio.make(
             brief,
@@ -244,35 +343,115 @@ def generate(
     mood: Mood = None,
     bpm: Bpm = None,
     key: KeyName = None,
-    duration: Duration = "2:00",
+    duration: Duration = None,
     seed: Seed = None,
+    form: FormName = None,
+    chords: Chords = None,
+    instruments: Instruments = None,
+    swing: Swing = None,
+    density: Density = None,
+    continue_: Annotated[
+        Path | None,
+        typer.Option(
+            "--continue",
+            help="A MIDI file to go on from: it stays as it is, new sections follow until "
+            "--duration (twice its length if left out), in its key, tempo, swing and chords.",
+            metavar="MIDI",
+        ),
+    ] = None,
+    vary: Annotated[
+        Path | None,
+        typer.Option(
+            help="A MIDI file to vary: its form, chords, key and length stay, and the parts in "
+            "--keep; the others are written anew.",
+            metavar="MIDI",
+        ),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="With --vary: the parts that stay. drums,bass if left out."),
+    ] = None,
     model: ModelPath = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
     out: Annotated[Path, typer.Option(help="The MIDI file to write.")] = Path("output/track.mid"),
     json_: Json = False,
     config: Config = None,
 ) -> None:
-    """Write a score alone, as MIDI.
+    """Write a score alone, as MIDI: from nothing, or from a score that is there.
 
-    Example: lofi generate --mood focus --bpm 80 --out study.mid
+    Example: lofi generate --mood focus --bpm 80 --chords "Dm9 G13 | Cmaj9" --out study.mid
+
+    Then: lofi generate --continue study.mid --duration 4:00 --out longer.mid
     """
-    brief = _brief(mood, bpm, key, duration, seed).settled()
-    from lofi import studio
-
-    settings = studio.load_settings(config)
+    brief = _brief(
+        mood=mood,
+        bpm=bpm,
+        key=key,
+        duration=duration,
+        seed=seed,
+        form=form,
+        chords=chords,
+        instruments=instruments,
+        swing=swing,
+        density=density,
+    )
     if out.suffix.lower() not in (".mid", ".midi"):
         raise InputError(f"--out {out} must end in .mid.")
+    if continue_ and vary:
+        raise InputError("--continue and --vary are two ways to go on: give one of them.")
+    if keep is not None and not vary:
+        raise InputError("--keep says what stays of a score that is varied: give --vary too.")
+    source = kept = None
+    if given := continue_ or vary:
+        from lofi.music import KEPT, brief_for, read_source
+
+        source = read_source(given)
+        for repair in source.repairs:
+            warn(f"{source.name}: {repair}")
+        if vary:
+            there = tuple(p for p in KEPT if p in source.parts)
+            kept = there if keep is None else read_parts(keep)
+        brief_for(source, brief, vary=vary is not None)
+    else:
+        brief.settled()  # a wrong brief is told before any work begins
+    from lofi import studio
+
+    settings = _sampled(studio.load_settings(config), temperature, top_k, top_p)
     with bars("compose") as report:
-        composition = studio.write_score(brief, settings, model_path=model, out=out, report=report)
+        composition = studio.write_score(
+            brief, settings, model_path=model, out=out, source=source, keep=kept, report=report
+        )
     plan = composition.plan
     if json_:
-        sections = [
-            {"name": s.name, "start_bar": s.start_bar, "bars": s.bars} for s in plan.sections
-        ]
-        told = {"path": str(out), "seed": brief.seed, "bpm": plan.bpm, "key": str(plan.key)}
-        say(json.dumps({**told, "sections": sections}, indent=2))
+        told = {
+            "path": str(out),
+            "seed": brief.seed,
+            "bpm": plan.bpm,
+            "key": str(plan.key),
+            "swing": round(plan.swing, 3),
+            "bars": plan.bars,
+            "duration_s": round(plan.duration_s, 3),
+            "sections": [
+                {
+                    "name": s.name,
+                    "start_bar": s.start_bar,
+                    "bars": s.bars,
+                    "parts": s.parts,
+                    "chords": s.chords,
+                }
+                for s in plan.sections
+            ],
+            "arrangement": composition.arrangement,
+        }
+        say(json.dumps(told, indent=2))
         return
-    form = " ".join(f"{s.name}({s.bars})" for s in plan.sections)
-    say(f"{out}: {plan.bars} bars, {plan.bpm:g} bpm, {plan.key}, seed {brief.seed}\nform: {form}")
+    sections = " ".join(f"{s.name}({s.bars})" for s in plan.sections)
+    say(
+        f"{out}: {plan.bars} bars, {plan.bpm:g} bpm, {plan.key}, {plan.duration_s:.1f} s, "
+        f"seed {brief.seed}\nform: {sections}"
+    )
 
 
 @app.command()
@@ -284,11 +463,19 @@ def batch(
     mood: Mood = None,
     bpm: Bpm = None,
     key: KeyName = None,
-    duration: Duration = "2:00",
+    duration: Duration = None,
     seed: Seed = None,
+    form: FormName = None,
+    chords: Chords = None,
+    instruments: Instruments = None,
+    swing: Swing = None,
+    density: Density = None,
     palette: Palette = None,
     template: Template = None,
     model: ModelPath = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
     soundfont: SoundFont = None,
     stems: Stems = False,
     out: Out = None,
@@ -302,11 +489,24 @@ def batch(
 
     Example: lofi batch --count 8 --mood chill --seed 2026
     """
-    brief = _brief(mood, bpm, key, duration, seed, palette, template)
+    brief = _brief(
+        mood=mood,
+        bpm=bpm,
+        key=key,
+        duration=duration,
+        seed=seed,
+        form=form,
+        chords=chords,
+        instruments=instruments,
+        swing=swing,
+        density=density,
+        palette=palette,
+        template=template,
+    )
     brief.settled()  # a wrong brief is told before any work begins
     from lofi import studio
 
-    settings = studio.load_settings(config)
+    settings = _sampled(studio.load_settings(config), temperature, top_k, top_p)
     results: list[Any] = []
     with bars("tracks") as report:
         report("tracks", 0.0)

@@ -6,10 +6,13 @@ import random
 from dataclasses import dataclass
 from math import pi, sin
 
-from lofi.brief import BUNDLES, Brief, Plan, Section, find_mood, subseed
+import numpy as np
+
+from lofi.brief import BUNDLES, SWINGS, Brief, Plan, Section, find_mood, subseed
 from lofi.music._material import STEPS, Row
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._theory import Chord
+from lofi.music._tokens import SWING_EDGES
 
 Note = tuple[int, int, int, int]  # onset and length in ticks, pitch, velocity
 
@@ -20,7 +23,7 @@ _SPREAD_MS = 3.5
 _MOST_SPREAD_MS = 10.0
 
 # How loud a section is at its first and its last bar.
-_SWELL: dict[str, tuple[float, float]] = {
+SWELL: dict[str, tuple[float, float]] = {
     "intro": (0.84, 0.98),
     "A": (0.98, 1.0),
     "A'": (1.0, 1.02),
@@ -28,6 +31,40 @@ _SWELL: dict[str, tuple[float, float]] = {
     "break": (0.9, 0.94),
     "outro": (0.98, 0.82),
 }
+
+
+# How much more is played where the brief asks for it.
+_BUSIER = {"sparse": 0.7, "normal": 1.0, "busy": 1.4}
+
+
+def sixteenths(swing: float) -> list[int]:
+    """Where the sixteenths of a beat fall, in ticks: on twelfths, which the tokens can hold."""
+    off = round(12 * grid_swing(swing))
+    return [p * TICKS_PER_BEAT // 12 for p in (0, (off + 1) // 2, off, (13 + off) // 2)]
+
+
+def grid_swing(swing: float) -> float:
+    """The place in the beat, in whole twelfths, where off-beats of that swing are written."""
+    return list(SWINGS.values())[int(np.searchsorted(SWING_EDGES, swing))]
+
+
+def swung(ticks: np.ndarray, swing: float) -> np.ndarray:
+    """Times that were written on the grid, moved so that the off-beats fall where `swing` says."""
+    return _bent(ticks, grid_swing(swing), swing)
+
+
+def unswung(ticks: np.ndarray, swing: float) -> np.ndarray:
+    """Times that were played with that swing, moved so that the off-beats fall on the grid."""
+    return _bent(ticks, swing, grid_swing(swing))
+
+
+def _bent(ticks: np.ndarray, before: float, after: float) -> np.ndarray:
+    """Times whose off-beats fall at `before` in the beat, moved so that they fall at `after`."""
+    if abs(before - after) < 1e-3:
+        return ticks
+    beat, within = np.divmod(ticks, TICKS_PER_BEAT)
+    moved = np.interp(within / TICKS_PER_BEAT, (0.0, before, 1.0), (0.0, after, 1.0))
+    return beat * TICKS_PER_BEAT + np.round(moved * TICKS_PER_BEAT).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +110,13 @@ class Band:
         figures = BUNDLES[self.bundle]
         self.velocity = sum(figures.velocity) / 2 + self.chance.uniform(-3, 3)
         self.centre = sum(figures.register) / 2 + self.chance.uniform(-1.2, 1.2)
-        self.density = sum(figures.density) / 2
+        self.busier = _BUSIER[brief.density or "normal"]
+        self.density = sum(figures.density) / 2 * self.busier
         self.lively = min(1.0, max(0.0, (self.density - 2.0) / 8.0))
         self.scenes = self._scenes()
         self._scene_of_bar = [s for s in self.scenes for _ in s.bars]
         self._taken: dict[tuple[str, ...], Row] = {}
-        # Where the sixteenths of a beat fall, in ticks: on twelfths, which the tokens can hold.
-        off = round(12 * plan.swing)
-        self._places = [p * TICKS_PER_BEAT // 12 for p in (0, (off + 1) // 2, off, (13 + off) // 2)]
+        self._places = sixteenths(plan.swing)
         self._ticks_per_ms = plan.bpm * TICKS_PER_BEAT / 60_000
         # Pitches that the chord players hold in each half bar, for whoever sings above them.
         self.sounding: dict[int, set[int]] = {}
@@ -166,7 +202,7 @@ class Band:
     def loudness(self, bar: int, step: int, factor: float = 1.0) -> int:
         """Velocity: the mood's, swelling over the section and breathing over four bars."""
         scene = self.scene(bar)
-        first, last = _SWELL[scene.name]
+        first, last = SWELL[scene.name]
         along = (bar - scene.bars.start + step / STEPS) / len(scene.bars)
         phrase = ((bar - scene.bars.start) % 4 + step / STEPS) / 4
         factor *= first + (last - first) * along

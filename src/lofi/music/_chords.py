@@ -283,7 +283,7 @@ def keys_player(band: Band) -> Comper:
     hands = Hands(
         band, "keys", centre=band.centre - 4.5, low=48, high=round(band.centre) + 8, size=_FULL_HAND
     )
-    return Comper(band, "keys", hands, loud=1.0, notes=_KEYS_NOTES[band.bundle])
+    return Comper(band, "keys", hands, loud=1.0, notes=_KEYS_NOTES[band.bundle] * band.busier)
 
 
 def guitar_player(band: Band) -> Comper:

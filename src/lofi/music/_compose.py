@@ -11,7 +11,7 @@ import numpy as np
 import symusic
 
 from lofi.brief import PARTS, Brief, Plan
-from lofi.music._band import Band, Note, Scene
+from lofi.music._band import Band, Note, Scene, swung
 from lofi.music._bass import Bassist
 from lofi.music._chords import ROLES, guitar_player, keys_player, pad_player
 from lofi.music._drums import Drummer
@@ -25,9 +25,10 @@ _SHORTEST_TICKS = 10
 _SOFTEST, _LOUDEST = 12, 122
 
 
-def compose(brief: Brief, *, bars: int) -> tuple[symusic.Score, Plan]:
-    """Write a piece of exactly `bars` bars for a settled brief."""
+def compose(brief: Brief, *, bars: int | None = None) -> tuple[symusic.Score, Plan]:
+    """Write a piece for a settled brief: of exactly `bars` bars, or as many as fit its duration."""
     plan = draw_plan(brief, bars=bars)
+    bars = plan.bars
     band = Band(brief, plan)
     rows: dict[str, list[Note]] = {}
     players = _Players(band)
@@ -35,6 +36,10 @@ def compose(brief: Brief, *, bars: int) -> tuple[symusic.Score, Plan]:
         for part, played in players.play(scene).items():
             rows.setdefault(part, []).extend(played)
     tables = {p: _tidy(r, bars, PARTS[p].low, PARTS[p].high) for p, r in rows.items() if r}
+    for table in tables.values():
+        ends = swung(table[:, 0] + table[:, 1], plan.swing)
+        table[:, 0] = swung(table[:, 0], plan.swing)
+        table[:, 1] = np.maximum(_SHORTEST_TICKS, ends - table[:, 0])
     _balance(tables, band.velocity)
     score = symusic.Score(TICKS_PER_BEAT)
     score.tempos.append(symusic.Tempo(0, plan.bpm))
@@ -117,7 +122,8 @@ def _tidy(rows: list[Note], bars: int, low: int, high: int) -> np.ndarray:
 
 def _balance(tables: dict[str, np.ndarray], velocity: float) -> None:
     """Shift all velocities so that the pitched parts have the mood's mean, in place."""
-    pitched = np.concatenate([t[:, 3] for p, t in tables.items() if p != "drums"])
+    heard = [t[:, 3] for p, t in tables.items() if p != "drums"]
+    pitched = np.concatenate(heard or [t[:, 3] for t in tables.values()])
     shift = round(velocity - float(pitched.mean()))
     for table in tables.values():
         table[:, 3] = np.clip(table[:, 3] + shift, _SOFTEST, _LOUDEST)

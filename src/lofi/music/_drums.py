@@ -11,10 +11,10 @@ PITCHES = {
     "kick": 36, "snare": 38, "rim": 37, "clap": 39, "hat": 42, "open": 46, "shaker": 70,
     "ride": 51, "tom": 50, "low tom": 45, "crash": 49,
 }  # fmt: skip
-_LOUDNESS = {"X": 1.18, "x": 1.0, "o": 0.76, "g": 0.4, "?": 0.58}
+LOUDNESS = {"X": 1.18, "x": 1.0, "o": 0.76, "g": 0.4, "?": 0.58}
 _CYMBALS = ("hat", "open", "shaker", "ride")
 _BACKBEAT = ("snare", "rim", "clap")
-_HIT_TICKS = 60
+HIT_TICKS = 60
 
 _Hits = dict[str, list[str]]
 
@@ -26,7 +26,7 @@ _THIN = (
 )
 _FILL_ODDS = 0.8
 _DROP_ODDS = 0.45  # the band holds its breath before B
-_PICKUPS = ("..oX", "..gx", ".gox", "...x", "..xx", "x.oX")
+PICKUPS = ("..oX", "..gx", ".gox", "...x", "..xx", "x.oX")
 
 
 def groove_of(band: Band, letter: str) -> Row:
@@ -35,6 +35,22 @@ def groove_of(band: Band, letter: str) -> Row:
     if letter == "B":  # B is heard as another place
         rows = [r for r in rows if r is not groove_of(band, "A")] or rows
     return band.take(("groove", letter), rows, [1.0] * len(rows))
+
+
+def fills_of(bundle: str) -> list[dict[str, str]]:
+    """The fills of a mood: sixteen marks for each drum that plays."""
+    rows = suited(material("grooves")["fills"], bundle)
+    return [{k: tablature(v) for k, v in row.items() if k in PITCHES} for row in rows]
+
+
+def breath(pickup: str) -> dict[str, str]:
+    """A bar in which the band falls silent, then four steps that lead on."""
+    return {"kick": "........o.......", "snare": "............" + pickup}
+
+
+def first_mark(closing: dict[str, str]) -> int:
+    """The step of the first written hit."""
+    return min((i for v in closing.values() for i, c in enumerate(v) if c != "."), default=STEPS)
 
 
 def kick_steps(band: Band, scene: Scene, bar: int) -> list[int]:
@@ -60,7 +76,7 @@ class Drummer:
         rows: list[Note] = []
         own = band.own("drums", scene.name, scene.times)
         thin = own.choice(_THIN) if scene.thin else None
-        closing = self._closing(scene, own.random(), own.choice(_PICKUPS))
+        closing = self._closing(scene, own.random(), own.choice(PICKUPS))
         crash = scene.name == "B" and band.bundle in ("chill", "upbeat") and own.random() < 0.5
         leaves = own.random() < 0.4
         for bar in scene.bars:
@@ -70,7 +86,7 @@ class Drummer:
             if scene.name == "outro" and leaves and 2 * at >= len(scene.bars):
                 break
             if band.is_last(bar):
-                rows.append((band.onset(bar, 0), _HIT_TICKS, PITCHES["kick"], self._base(bar, 0)))
+                rows.append((band.onset(bar, 0), HIT_TICKS, PITCHES["kick"], self._base(bar, 0)))
                 break
             hits = self._hits(scene, at)
             if thin and not (scene.name == "intro" and 2 * at >= len(scene.bars)):
@@ -104,12 +120,10 @@ class Drummer:
         if scene.section.bars < 4:
             return None
         if scene.following == "B" and roll < _DROP_ODDS:
-            return {"kick": "........o.......", "snare": "............" + pickup}
+            return breath(pickup)
         if roll > _FILL_ODDS:
             return None
-        fills = suited(material("grooves")["fills"], band.bundle)
-        fill = band.own("fill", scene.name, scene.times).choice(fills)
-        return {k: tablature(v) for k, v in fill.items() if k in PITCHES}
+        return band.own("fill", scene.name, scene.times).choice(fills_of(band.bundle))
 
     def _base(self, bar: int, step: int) -> int:
         band = self._band
@@ -122,7 +136,7 @@ class Drummer:
             for step, mark in enumerate(steps):
                 if mark == "." or (mark == "?" and at % 2 == 0):
                     continue
-                loud = self._base(bar, step) * _LOUDNESS[mark]
+                loud = self._base(bar, step) * LOUDNESS[mark]
                 late = 0.0
                 if name in _CYMBALS:
                     late = self._cymbal_ms
@@ -131,7 +145,7 @@ class Drummer:
                 elif name in _BACKBEAT and mark in "Xxo":
                     late = self._backbeat_ms
                 onset = band.onset(bar, step, late_ms=late)
-                rows.append((onset, _HIT_TICKS, PITCHES[name], round(loud)))
+                rows.append((onset, HIT_TICKS, PITCHES[name], round(loud)))
         return rows
 
 
@@ -152,7 +166,7 @@ def _turned(hits: _Hits, turn: Row) -> _Hits:
 
 def _replace(hits: _Hits, closing: dict[str, str]) -> None:
     """From its first written hit on, the closing is all that is played."""
-    first = min((i for v in closing.values() for i, c in enumerate(v) if c != "."), default=STEPS)
+    first = first_mark(closing)
     for name in {**hits, **closing}:
         before = hits.get(name, ["."] * STEPS)[:first]
         hits[name] = before + list(closing.get(name, "." * STEPS)[first:])

@@ -1,7 +1,8 @@
 """MIDI in and out: read a file of any origin, bound it, and seat its tracks as the parts we know.
 
 What comes out of `read_midi` is canonical: 480 ticks per quarter, 4/4, one tempo, at most one
-track per part of `lofi.brief.PARTS`, every note inside its part's range, markers kept.
+track per part of `lofi.brief.PARTS`, every note inside its part's range, markers and the first key
+signature kept.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import symusic
 
-from lofi.brief import PARTS, InputError, Plan, part_of_program
+from lofi.brief import MOODS, PARTS, InputError, Key, Plan, part_of_program
 from lofi.music._theory import Chord
 
 TICKS_PER_BEAT = 480
@@ -134,6 +135,9 @@ def canonical(raw: symusic.Score, bounds: Bounds) -> tuple[symusic.Score, list[s
         raise RejectedError("holds only sound effects")
     if (notes := score.note_num()) < bounds.min_notes:
         raise RejectedError(f"holds only {notes} notes in 4/4")
+    if raw.key_signatures:
+        sign = raw.key_signatures[0]
+        score.key_signatures.append(symusic.KeySignature(0, sign.key, sign.tonality))
     for marker in raw.markers:
         if start <= marker.time < end:
             score.markers.append(
@@ -398,9 +402,20 @@ def midi_bytes(score: symusic.Score, plan: Plan, mood: str | None = None) -> byt
 
 
 def labelled_mood(score: symusic.Score) -> str | None:
-    """The mood that the score's labels tell, as they spell it."""
-    told = (m.text for m in score.markers if m.text.startswith(_MOOD_LABEL))
-    return next((text.removeprefix(_MOOD_LABEL) for text in told), None)
+    """The mood that the score's labels tell, if it is one of ours."""
+    told = (
+        m.text.removeprefix(_MOOD_LABEL) for m in score.markers if m.text.startswith(_MOOD_LABEL)
+    )
+    return next((name for name in told if name in MOODS), None)
+
+
+def labelled_key(score: symusic.Score) -> Key | None:
+    """The key signature of a score with labels of ours; in other files it is often a default."""
+    if not score.key_signatures or labelled_mood(score) is None:
+        return None
+    sign = score.key_signatures[0]
+    tonic = sign.key * 7 + (9 if sign.tonality else 0)
+    return Key(tonic % 12, "minor" if sign.tonality else "major")
 
 
 def labelled_chords(score: symusic.Score) -> list[Chord | None]:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from lofi.brief import PARTS, Brief, Key, Plan, Section, find_mood, subseed
+from lofi.brief import (
+    DENSITIES,
+    PARTS,
+    TAIL_S,
+    Brief,
+    Key,
+    Plan,
+    Section,
+    find_mood,
+    form_bars,
+    subseed,
+)
 from lofi.music._material import material, suited
 from lofi.music._theory import Chord
 
@@ -170,11 +183,11 @@ _FORMS: dict[int, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def _sizes(bars: int) -> tuple[int, list[int], int]:
+def _sizes(bars: int, *, opening: bool = True) -> tuple[int, list[int], int]:
     """Bars of the intro, of each section between, and of the outro."""
     if bars < 8:
         return 0, [bars], 0
-    intro = 4 if bars >= 20 else 2 if bars >= 12 else 0
+    intro = 0 if not opening else 4 if bars >= 20 else 2 if bars >= 12 else 0
     outro = 4 if bars >= 24 else 2
     rest = bars - intro - outro
     sizes = [8] * (rest // 8)
@@ -183,45 +196,132 @@ def _sizes(bars: int) -> tuple[int, list[int], int]:
         sizes.append(spare)
     elif spare:
         # A short rest would sound like a mistake: lengthen the ends by it.
-        more = min(spare, 8 - intro)
+        more = min(spare, 8 - intro) if opening else 0
         intro += more
         outro += spare - more
     return intro, sizes, outro
 
 
-def draw_plan(brief: Brief, *, bars: int) -> Plan:
-    """A seeded form of exactly `bars` bars: who plays when, over which chords."""
+def draw_form(
+    bars: int, chance: random.Random, *, opening: bool = True, after: str | None = None
+) -> list[tuple[str, int]]:
+    """Sections of `bars` bars in all, each with its own; `after` is the one they follow."""
+    intro, sizes, outro = _sizes(bars, opening=opening)
+    names: list[str] = []
+    while len(names) < len(sizes):
+        wanted = min(6, len(sizes) - len(names))
+        forms = _FORMS[wanted]
+        if after and wanted > 1:  # A has been heard: more of it alone is no form
+            forms = tuple(f for f in forms if "B" in f)
+        names += chance.choice(forms)
+    if after in ("A", "A'"):  # what has just been heard is followed by something else
+        swap = {"A": "B", "A'": "B", "B": "A'"}
+        names = [swap.get(name, name) for name in names]
+    elif after:
+        names = ["A'" if name == "A" else name for name in names]
+    form = [("intro", intro)] * bool(intro) + list(zip(names, sizes, strict=True))
+    return form + [("outro", outro)] * bool(outro)
+
+
+def draw_plan(brief: Brief, *, bars: int | None = None) -> Plan:
+    """A seeded form for a settled brief: who plays when, over which chords.
+
+    It has exactly `bars` bars, or else as many as fit the brief's duration; what is left of that is
+    the ring of the last chord. Raises InputError for a form that cannot be laid out in them.
+    """
     assert brief.mood
     assert brief.bpm
     assert brief.key
-    key = brief.key
+    assert brief.duration_s
+    tail_s = TAIL_S
+    if bars is None:
+        bars = brief.bars
+        tail_s = brief.duration_s - bars * 240 / brief.bpm
     bundle = find_mood(brief.mood).bundle
     chance = random.Random(subseed(brief.seed, "plan", bundle))
     swing = chance.choices((6 / 12, 7 / 12, 8 / 12), _SWING_ODDS[bundle])[0]
     band = ["bass", "keys"]
     band += [p for p, odds in _BAND_ODDS[bundle].items() if chance.random() < odds]
-    intro, sizes, outro = _sizes(bars)
-    names: list[str] = []
-    while len(names) < len(sizes):
-        wanted = min(6, len(sizes) - len(names))
-        names += chance.choice(_FORMS[wanted])
-    first = draw_progression(key, brief.mood, 8, subseed(brief.seed, "A"))
-    loops = {"A": first, "B": _contrast(first, brief)}
-    form = [("intro", intro)] * bool(intro) + list(zip(names, sizes, strict=True))
-    form += [("outro", outro)] * bool(outro)
+    form = draw_form(bars, chance)
+    if brief.form:
+        sizes = form_bars(brief.form, bars)
+        form = [(name, size) for (name, _), size in zip(brief.form, sizes, strict=True)]
+    sections = lay_out(form, brief, draw_loops(brief), brief.parts or band, chance)
+    return Plan(
+        brief.bpm,
+        brief.key,
+        swing if brief.swing is None else brief.swing,
+        sections,
+        levels_of(LEVELS[bundle], brief.density),
+        tail_s,
+    )
+
+
+def levels_of(usual: Mapping[str, int], density: str | None) -> dict[str, int]:
+    """How busy each part is to be: as usual, or one level more or less."""
+    more = DENSITIES[density or "normal"]
+    return {part: min(3, max(1, level + more)) for part, level in usual.items()}
+
+
+def draw_loops(brief: Brief) -> dict[str, tuple[str, ...]]:
+    """The chords of A and of B, two a bar: those asked for, or loops of eight bars."""
+    assert brief.mood
+    assert brief.key
+    if brief.chords:
+        return {"A": brief.chords, "B": brief.chords}
+    first = draw_progression(brief.key, brief.mood, 8, subseed(brief.seed, "A"))
+    return {"A": first, "B": _contrast(first, brief)}
+
+
+def lay_out(
+    form: Sequence[tuple[str, int]],
+    brief: Brief,
+    loops: Mapping[str, tuple[str, ...]],
+    band: Sequence[str],
+    chance: random.Random,
+    *,
+    start: int = 0,
+) -> tuple[Section, ...]:
+    """The sections of a form from bar `start` to the end of the piece.
+
+    Loops come round from the start of each section; the last bars are an ending. Whoever the brief
+    asks for plays somewhere.
+    """
+    assert brief.mood
+    assert brief.key
+    bundle = find_mood(brief.mood).bundle
+    end = start + sum(size for _, size in form)
     sections: list[Section] = []
-    start = 0
     for name, size in form:
         loop = loops["B" if name == "B" else "A"]
         chords = [loop[i % len(loop)] for i in range(2 * size)]
-        if start + size == bars and size > 1:
-            chords[-4:] = _ending(key, bundle, chance)
-        elif start + size == bars:
-            chords = _ending(key, bundle, chance)[2:]
-        parts = _players(name, band, chance)
+        if start + size == end:
+            ending = _ending(brief.key, bundle, chance)
+            if brief.chords:  # they stay as they are asked for, and come home in the last bar
+                ending = [_home(brief.chords, brief.key)] * 2
+            ending = ending[-2 * size :]
+            chords[-len(ending) :] = ending
+        parts = _players(name, list(band), chance)
         sections.append(Section(name, start, size, parts, tuple(chords)))
         start += size
-    return Plan(brief.bpm, key, swing, tuple(sections), dict(LEVELS[bundle]))
+    return _all_heard(sections, brief.parts or ())
+
+
+def _home(chords: Sequence[str], key: Key) -> str:
+    """The chord among these on which a piece can end: on the tonic, or else the first."""
+    at_home = (c for c in chords if Chord.parse(c).root == key.tonic)
+    return next(at_home, chords[0])
+
+
+def _all_heard(sections: Sequence[Section], band: Sequence[str]) -> tuple[Section, ...]:
+    """The same sections, with whoever of `band` plays in none added to the full ones."""
+    heard = {part for section in sections for part in section.parts}
+    absent = [part for part in band if part not in heard]
+    full = [s for s in sections if s.name in ("A", "A'", "B")] or sections
+    return tuple(
+        replace(s, parts=tuple(p for p in PARTS if p in (*s.parts, *absent))) if s in full else s
+        for s in sections
+    )
 
 
 def _contrast(loop: tuple[str, ...], brief: Brief) -> tuple[str, ...]:
@@ -231,7 +331,7 @@ def _contrast(loop: tuple[str, ...], brief: Brief) -> tuple[str, ...]:
     drawn = [
         draw_progression(brief.key, brief.mood, 8, subseed(brief.seed, "B", i)) for i in range(4)
     ]
-    return min(drawn, key=lambda d: sum(a == b for a, b in zip(d, loop, strict=True)))
+    return min(drawn, key=lambda d: sum(a == b for a, b in zip(d, loop, strict=False)))
 
 
 def _players(name: str, band: list[str], chance: random.Random) -> tuple[str, ...]:
@@ -247,4 +347,4 @@ def _players(name: str, band: list[str], chance: random.Random) -> tuple[str, ..
         gone |= {"lead"} if chance.random() < 0.5 else {"bass"}
     elif name == "outro":
         gone = {"lead", "guitar"} if chance.random() < 0.6 else {"drums"}
-    return tuple(p for p in PARTS if p in band and p not in gone)
+    return tuple(p for p in PARTS if p in band and p not in gone) or tuple(band)

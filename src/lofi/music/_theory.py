@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lofi.brief import InputError, pitch_class_name
+from lofi.brief import ALL_KEYS, InputError, Key, pitch_class_name
 
 # Quality -> intervals above the root, in semitones, most important first after the root.
 # These are the words the model knows; `ALIASES` reads what musicians also write.
@@ -38,6 +40,8 @@ ALIASES: dict[str, str] = {
     "13": "9", "7b9": "7alt", "7#9": "7alt", "7#5": "7alt", "alt": "7alt", "7b13": "7alt",
 }  # fmt: skip
 
+_CHORDS_AT_MOST = 64  # bars of a loop that is asked for
+
 _SYMBOL = re.compile(r"([A-G])([#b]?)(.*)$")
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
@@ -56,9 +60,7 @@ class Chord:
         match = _SYMBOL.match(head)
         quality = ALIASES.get(match[3], match[3]) if match else ""
         if not match or quality not in QUALITIES:
-            raise InputError(
-                f"unknown chord {symbol!r}. Write a root and a quality, such as 'Am9' or 'Ebmaj7'."
-            )
+            raise InputError(f"unknown chord {symbol!r}.{_nearest(head)}")
         root = _LETTERS[match[1]] + {"#": 1, "b": -1}.get(match[2], 0)
         return cls(root % 12, quality)
 
@@ -89,3 +91,73 @@ class Chord:
         """`Ebmaj7` with flats, `D#maj7` without."""
         shown = {"maj": "", "min": "m", "min7": "m7", "min9": "m9", "min6": "m6", "maj6": "6"}
         return pitch_class_name(self.root, flats=flats) + shown.get(self.quality, self.quality)
+
+
+def _nearest(head: str) -> str:
+    """What may have been meant by a symbol that is none."""
+    match = _SYMBOL.match(head[:1].upper() + head[1:])
+    if not match:
+        return " Write a root from A to G and a quality, such as 'Am9' or 'Ebmaj7'."
+    known = [*QUALITIES, *(a for a in ALIASES if a)]
+    near = difflib.get_close_matches(match[3], known, n=3, cutoff=0.5)
+    near = near or ["" if match[3] in known or not match[3] else q for q in ("maj7", "min7", "7")]
+    root = match[1] + match[2]
+    if match[3] in known or not match[3]:  # only its root is written small
+        near = [match[3]]
+    meant = " or ".join(repr(root + quality) for quality in near)
+    return f" Did you mean {meant}? Qualities are {', '.join(QUALITIES)}."
+
+
+def read_chords(text: str) -> tuple[str, ...]:
+    """Read a loop of chords as two symbols a bar, one per half.
+
+    Without bar lines each chord is a bar: `Am9 D7 Gmaj9 Cmaj7`. With `|` a bar is what stands
+    between two of them, one chord or two halves: `Am9 D7 | Gmaj9`. Raises InputError.
+    """
+    lines = text.strip().strip("|").split("|")
+    bars = [line.split() for line in lines] if len(lines) > 1 else [[c] for c in text.split()]
+    halves: list[str] = []
+    for bar in bars:
+        if not 1 <= len(bar) <= 2:
+            raise InputError(
+                f"a bar of the chords {text!r} holds {len(bar)}. Between two | stand one chord or "
+                "two, one for each half of the bar."
+            )
+        halves += [Chord.parse(s).symbol(flats=s[1:2] == "b") for s in (bar[0], bar[-1])]
+    if not 1 <= len(bars) <= _CHORDS_AT_MOST:
+        raise InputError(
+            f"{len(bars)} bars of chords: give 1 to {_CHORDS_AT_MOST}, such as "
+            "'Am9 D7 Gmaj9 Cmaj7'."
+        )
+    return tuple(halves)
+
+
+def key_of_chords(symbols: Sequence[str]) -> Key:
+    """The key of a loop of chords, one symbol per half bar.
+
+    It holds most of the chords and of their tones; its own chord is among them, comes first, or
+    follows its dominant. The loop is heard as coming round.
+    """
+    chords = [Chord.parse(s) for s in symbols]
+    steps = list(zip([chords[-1], *chords], chords, strict=False))
+
+    def fits(key: Key) -> float:
+        inside = [len({*c.pitch_classes} & {*key.scale}) / len(c.pitch_classes) for c in chords]
+        whole = sum(share == 1 for share in inside)
+        score = (whole + sum(inside)) / 2 / len(chords)
+        score += 0.25 * any(_is_home(c, key) for c in chords) + 0.15 * _is_home(chords[0], key)
+        dominants = ("maj", "7", "9", "7alt", "7sus4")
+        led_home = any(
+            _is_home(c, key) and before.root == c.fifth and before.quality in dominants
+            for before, c in steps
+        )
+        return score + 0.2 * led_home
+
+    return max(ALL_KEYS, key=fits)
+
+
+def _is_home(chord: Chord, key: Key) -> bool:
+    """Whether it is the chord of the key's tonic: its third, and no seventh that leads on."""
+    intervals = QUALITIES[chord.quality]
+    third = (4 in intervals and 10 not in intervals) if key.mode == "major" else 3 in intervals
+    return chord.root == key.tonic and third and 6 not in intervals

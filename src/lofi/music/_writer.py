@@ -260,6 +260,7 @@ def _serves(written: _Task, wanted: _Task) -> bool:
     return (
         not wanted.kept
         and not wanted.before
+        and (written.name == "B") == (wanted.name == "B")
         and written.bars >= wanted.bars
         and written.chords[: 2 * wanted.bars] == wanted.chords
         and set(wanted.parts) <= set(written.parts)

@@ -2,6 +2,6 @@
 
 from lofi.sound._files import write_flac
 from lofi.sound._filters import SAMPLE_RATE
-from lofi.sound._render import TAIL_S, Master, measure, render
+from lofi.sound._render import Master, measure, render
 
-__all__ = ["SAMPLE_RATE", "TAIL_S", "Master", "measure", "render", "write_flac"]
+__all__ = ["SAMPLE_RATE", "Master", "measure", "render", "write_flac"]

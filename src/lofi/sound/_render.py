@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from lofi.brief import InputError, subseed
+from lofi.brief import TAIL_S, InputError, subseed
 from lofi.sound import _effects as fx
 from lofi.sound import _fluidsynth, _kit, _mastering
 from lofi.sound._characters import Character, draw_character
@@ -29,8 +29,8 @@ from lofi.sound._score import PartNotes, kick_hits, let_ring, read_score
 if TYPE_CHECKING:
     import symusic
 
-TAIL_S = 3.0
 RING_S = 0.6  # of the tail at full level before the last fade begins
+FADE_LEAST_S = TAIL_S - RING_S  # where the tail is short, the fade begins within the last bar
 FADE_IN_S = 0.002
 
 _MIX_LUFS = -16.0  # what the tape sees
@@ -186,6 +186,7 @@ def render(
     bpm: float,
     bundle: str,
     seed: int,
+    tail_s: float = TAIL_S,
     soundfont: Path | None = None,
     keep_stems: bool = False,
     progress: Callable[[float], None] | None = None,
@@ -194,9 +195,9 @@ def render(
 
     Tracks are named after `lofi.brief.PARTS`; another name goes to the nearest part by its program.
     `bundle` (a key of `lofi.brief.BUNDLES`) and `seed` decide the effects; the same arguments give
-    the same samples. The result lasts `bars * 240 / bpm + TAIL_S` seconds, at -14 LUFS and below
-    -1 dBTP. Without a `soundfont` the built-in instruments play. `progress` is called with the
-    share done, from 0 to 1.
+    the same samples. The result lasts `bars * 240 / bpm + tail_s` seconds, at -14 LUFS and below
+    -1 dBTP; what sounds at the end of the last bar rings through the tail and fades. Without a
+    `soundfont` the built-in instruments play. `progress` is called with the share done, 0 to 1.
 
     Raises InputError for an empty score, an unusable track, an unknown bundle or a bad SoundFont;
     LofiError when a SoundFont is given and FluidSynth is not installed.
@@ -210,8 +211,9 @@ def render(
     character = draw_character(bundle, seed)
     parts = read_score(score, bars=bars, bpm=bpm)
     music_s = bars * 240.0 / bpm
-    let_ring(parts, end_s=music_s, beat_s=60.0 / bpm, ring_s=TAIL_S)
-    n_samples = round((music_s + TAIL_S) * SAMPLE_RATE)
+    let_ring(parts, end_s=music_s, beat_s=60.0 / bpm, ring_s=tail_s)
+    n_samples = round((music_s + tail_s) * SAMPLE_RATE)
+    ring_until_s = music_s + min(RING_S, tail_s - FADE_LEAST_S)
     kicks = kick_hits(parts)
 
     def rng(label: str) -> Generator:
@@ -240,10 +242,10 @@ def render(
         mix, rng("crackle"), per_second=character.crackle_per_s, level_db=character.crackle_db
     )
     mix = fx.add_hiss(mix, rng("hiss"), hiss_db=character.hiss_db, rumble_db=-64.0)
-    mix = fx.fade_ends(mix, fade_in_s=FADE_IN_S, ring_until_s=music_s + RING_S)
+    mix = fx.fade_ends(mix, fade_in_s=FADE_IN_S, ring_until_s=ring_until_s)
     samples, lufs, peak_db = _mastering.master(mix)
     tell(1.0)
-    return Master(samples, SAMPLE_RATE, lufs, peak_db, _finished_stems(stems, music_s + RING_S))
+    return Master(samples, SAMPLE_RATE, lufs, peak_db, _finished_stems(stems, ring_until_s))
 
 
 def measure(samples: NDArray[Any], rate: int) -> tuple[float, float]:

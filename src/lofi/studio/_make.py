@@ -20,7 +20,17 @@ from typing import Any
 
 from lofi import __version__
 from lofi.brief import Brief, InputError, LofiError, find_mood, subseed
-from lofi.music import Composition, Model, generate, measure, midi_bytes, open_model, read_midi
+from lofi.music import (
+    Composition,
+    Model,
+    Source,
+    brief_for,
+    generate,
+    measure,
+    midi_bytes,
+    open_model,
+    read_midi,
+)
 from lofi.studio._files import sha256_of, write_bytes, write_json
 from lofi.studio._settings import Settings
 
@@ -52,40 +62,54 @@ def make(
 ) -> Package:
     """Write the whole package of a brief into a folder of `out`.
 
-    `report` gets (stage, fraction done). Raises InputError for a brief, model or SoundFont that
-    cannot be used, LofiError when the disk or a stage fails; then nothing is left behind.
+    What the brief leaves open is drawn by its seed. `report` gets (stage, fraction done). Raises
+    InputError for a brief, model or SoundFont that cannot be used, LofiError when the disk or a
+    stage fails; then nothing is left behind.
     """
-    brief = brief.settled()
+    asked, brief = brief, brief.settled()
+    assert brief.duration_s
     model = open_model(model_path)
     if soundfont is not None and not soundfont.is_file():
         raise InputError(f"there is no SoundFont {soundfont}. Give a .sf2 or .sf3 file.")
     folder = out or settings.paths.output
     tell = report or (lambda _stage, _fraction: None)
     with writing_into(folder, brief.duration_s):
-        track_id = name_of(brief, model, soundfont)
+        track_id = name_of(brief, settings, model, soundfont)
         aside = Path(tempfile.mkdtemp(prefix=f".{track_id}.", dir=folder))
         try:
             aside.chmod(0o755)
             track = _fill(aside, track_id, brief, settings, model, soundfont, keep_stems, tell)
+            track["asked"] = _plain(asked)
+            write_json(aside / "track.json", track)
             return Package(_settle(aside, folder / track_id), track)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_score(
-    brief: Brief, settings: Settings, *, model_path: Path | None, out: Path, report: Report | None
+    brief: Brief,
+    settings: Settings,
+    *,
+    model_path: Path | None,
+    out: Path,
+    source: Source | None = None,
+    keep: tuple[str, ...] | None = None,
+    report: Report | None = None,
 ) -> Composition:
-    """Write only the MIDI file of a brief to `out`."""
-    brief = brief.settled()
+    """Write only the MIDI file of a brief to `out`.
+
+    It goes on from `source`, or varies it where parts to `keep` are named: see `generate`.
+    """
+    brief = brief_for(source, brief, vary=keep is not None) if source else brief.settled()
     model = open_model(model_path)
     tell = report or (lambda _stage, _fraction: None)
     with writing_into(out.parent, 0.0):
-        composition, _ = compose_checked(brief, settings, model, tell)
+        composition, _ = compose_checked(brief, settings, model, tell, source=source, keep=keep)
         write_bytes(out, midi_bytes(composition.score, composition.plan, brief.mood))
     return composition
 
 
-def name_of(brief: Brief, model: Model, soundfont: Path | None) -> str:
+def name_of(brief: Brief, settings: Settings, model: Model, soundfont: Path | None) -> str:
     """The folder's name: what the track is called and a hash of all that makes its sound."""
     import hashlib
     import re
@@ -98,6 +122,8 @@ def name_of(brief: Brief, model: Model, soundfont: Path | None) -> str:
         [
             __version__,
             asdict(brief),
+            asdict(settings.sampling),
+            settings.generation.best_of,
             model.sha256,
             sha256_of(soundfont) if soundfont else None,
         ]
@@ -149,7 +175,13 @@ def _settle(aside: Path, final: Path) -> Path:
 
 
 def compose_checked(
-    brief: Brief, settings: Settings, model: Model, tell: Report
+    brief: Brief,
+    settings: Settings,
+    model: Model,
+    tell: Report,
+    *,
+    source: Source | None = None,
+    keep: tuple[str, ...] | None = None,
 ) -> tuple[Composition, Any]:
     """The score of a settled brief and its originality report.
 
@@ -159,18 +191,16 @@ def compose_checked(
     from dataclasses import replace
 
     from lofi.originality import build_library, check, load_library
-    from lofi.sound import TAIL_S
 
-    assert brief.bpm
     library = load_library(model.melodies) if model.melodies.is_file() else build_library([])
-    bars = max(4, round((brief.duration_s - TAIL_S) * brief.bpm / 240))
     composition = verdict = None
     for attempt in range(max(1, settings.generation.attempts)):
         tried = brief if attempt == 0 else replace(brief, seed=subseed(brief.seed, attempt) >> 1)
         composition = generate(
             tried,
             model,
-            bars=bars,
+            source=source,
+            keep=keep,
             sampling=settings.sampling,
             best_of=settings.generation.best_of,
             threads=settings.generation.threads,
@@ -215,6 +245,7 @@ def _fill(
         bpm=plan.bpm,
         bundle=find_mood(brief.mood).bundle,
         seed=brief.seed,
+        tail_s=plan.tail_s,
         soundfont=soundfont,
         keep_stems=keep_stems,
         progress=lambda f: tell("sound", 0.9 * f),
@@ -270,7 +301,7 @@ def _fill(
     track: dict[str, Any] = {
         "id": track_id,
         "title": name,
-        "brief": {**asdict(brief), "key": str(brief.key)},
+        "brief": _plain(brief),
         "plan": {**asdict(plan), "key": str(plan.key), "bars": plan.bars},
         "measured": {
             "bpm": round(written.bpm, 3),
@@ -283,6 +314,7 @@ def _fill(
         },
         "originality": {"verdict": report.verdict, "summary": report.summary},
         "choices": composition.choices,
+        "arrangement": composition.arrangement,
     }
     write_json(folder / "provenance.json", provenance(brief, settings, model, soundfont))
     track["files"] = {
@@ -290,9 +322,14 @@ def _fill(
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
-    write_json(folder / "track.json", track)
     tell("listing", 1.0)
     return track
+
+
+def _plain(brief: Brief) -> dict[str, Any]:
+    """What a brief asks for, as plain values; what it leaves open is left out."""
+    told = {**asdict(brief), "key": str(brief.key) if brief.key else None}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def provenance(
@@ -312,7 +349,7 @@ def provenance(
     corpora = model.card["dataset"].get("corpora", {})
     return {
         "seed": brief.seed,
-        "brief": {**asdict(brief), "key": str(brief.key)},
+        "brief": _plain(brief),
         "settings": {
             "sampling": asdict(settings.sampling),
             "generation": asdict(settings.generation),
