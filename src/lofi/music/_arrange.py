@@ -178,7 +178,7 @@ class _Arranger:
     # Returns
 
     def vary_returns(self) -> None:
-        """A section whose letter has been heard is not the same again: two small changes at most."""
+        """A section whose letter has been heard is not the same again: two small changes."""
         heard: set[str] = set()
         for i, section in enumerate(self._plan.sections):
             if section.name not in ("A", "A'", "B"):

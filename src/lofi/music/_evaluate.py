@@ -21,7 +21,7 @@ from lofi.music._bpe import Bpe
 from lofi.music._engine import GRAPH_FILE, Model
 from lofi.music._generate import Composition, generate
 from lofi.music._markov import Markov
-from lofi.music._midi import TICKS_PER_BAR, add_track
+from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT, add_track
 from lofi.music._recognise import HALF_BAR, notes_by_part
 from lofi.music._tokens import density_level, vocabulary
 
@@ -51,7 +51,7 @@ ADHERENCE: dict[str, Promise] = {
     "duration_error": Promise(
         "Duration error",
         "s",
-        "how far the bars at this tempo are from the length asked for; the largest must hold",
+        "how far the end of the last chord is from the length asked for; the largest must hold",
         at_most=0.5,
     ),
     "bpm_exact": Promise(
@@ -82,14 +82,11 @@ ADHERENCE: dict[str, Promise] = {
 """What a track owes to its brief, in the order of a report."""
 
 
-def adherence(
-    score: symusic.Score, plan: Plan, brief: Brief, *, bars: int, asked_s: float
-) -> dict[str, float]:
+def adherence(score: symusic.Score, plan: Plan, brief: Brief) -> dict[str, float]:
     """How a score follows its settled brief: figures of ADHERENCE, and `density_PART` for each.
 
-    `asked_s` is the length asked for without what rings on after the last bar. The mood figures
-    are not among them. The last bar, a held chord that ends the piece, is left out of density and
-    instruments. NaN where a figure does not apply.
+    The mood figures are not among them. The last bar, a held chord that ends the piece, is left out
+    of density and instruments. NaN where a figure does not apply.
     """
     assert brief.key
     told = measure(score)
@@ -114,8 +111,8 @@ def adherence(
                 levels[part].append(level == plan.levels[part])
                 followed.append(level == plan.levels[part])
     found = {
-        "bars_exact": float(told.bars == plan.bars == bars),
-        "duration_error": abs(told.bars * 240 / told.bpm - asked_s),
+        "bars_exact": float(told.bars == plan.bars),
+        "duration_error": abs(score.end() * 60 / (TICKS_PER_BEAT * told.bpm) - brief.duration_s),
         "bpm_exact": float(abs(told.bpm - (brief.bpm or 0)) < 0.01),
         "key_followed": float(
             told.key is not None and set(Key.parse(told.key).scale) == set(brief.key.scale)

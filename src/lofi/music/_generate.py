@@ -49,8 +49,9 @@ def generate(
 
     With a `source` the piece goes on from it; where parts to `keep` are named, those of the source
     stay as they are and all others are written anew. `copied` tells how many notes in a row a score
-    has in common with the training corpus: what has fewer is preferred. Without `controls` the model
-    plays by itself, told only who may play. Raises InputError for a brief that cannot be laid out.
+    has in common with the training corpus: what has fewer is preferred. Without `controls` the
+    model plays by itself, told only who may play. Raises InputError for a brief that cannot be
+    laid out.
     """
     if source is None:
         plan = draw_plan(brief, bars=bars)

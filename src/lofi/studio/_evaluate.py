@@ -25,12 +25,14 @@ from lofi.brief import (
     BUNDLES,
     MOODS,
     PARTS,
+    TAIL_S,
     Brief,
     InputError,
     Key,
     Plan,
     Section,
     find_mood,
+    fit_bars,
     subseed,
 )  # fmt: skip
 from lofi.studio._files import read_json, sha256_of, write_bytes, write_json
@@ -74,8 +76,6 @@ class _Job:
     system: str
     index: int
     brief: Brief
-    bars: int
-    asked_s: float
     best_of: int
     sampling: Sampling
     model: Path
@@ -86,7 +86,7 @@ class _Job:
     @property
     def stem(self) -> Path:
         """The file's path without `.mid` or `.json`."""
-        told = [__version__, asdict(self.brief), self.bars, self.source]
+        told = [__version__, asdict(self.brief), self.source]
         if self.system != "composer":
             told += [self.best_of, asdict(self.sampling)]
         digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:10]
@@ -121,8 +121,10 @@ class _Found:
     works: int = 0
 
 
-def grid(tracks: int, seed: int) -> list[Brief]:
-    """Settled briefs over moods, keys and tempi.
+def grid(
+    tracks: int, seed: int, *, bars: int | None = None, duration_s: float = 60.0
+) -> list[Brief]:
+    """Settled briefs over moods, keys and tempi, of a duration or as long as so many bars last.
 
     The six bundles take turns, and so do the moods within each; every bundle meets all keys equally
     often, and low, middle and high tempi of its moods about equally often.
@@ -139,22 +141,10 @@ def grid(tracks: int, seed: int) -> list[Brief]:
         bpm = (low, round((low + high) / 2), high)[(turn // len(shades) + place) % 3]
         key = keys[(4 * place + turn) % len(keys)]
         own = subseed(seed, "track", i) >> 1
-        briefs.append(Brief(seed=own, mood=mood.name, bpm=bpm, key=key).settled())
+        length_s = duration_s if bars is None else bars * 240 / bpm + TAIL_S
+        brief = Brief(seed=own, mood=mood.name, bpm=bpm, key=key, duration_s=length_s)
+        briefs.append(brief.settled())
     return briefs
-
-
-def bars_and_length(brief: Brief, bars: int | None, duration_s: float) -> tuple[int, float]:
-    """How many bars a track gets, and how long it should be without what rings on after it.
-
-    By the rule by which `lofi make` chooses bars for a duration, unless `bars` are asked for.
-    """
-    from lofi.sound import TAIL_S
-
-    assert brief.bpm
-    if bars is not None:
-        return bars, bars * 240 / brief.bpm
-    asked_s = duration_s - TAIL_S
-    return max(4, round(asked_s * brief.bpm / 240)), asked_s
 
 
 def evaluate(
@@ -191,19 +181,19 @@ def evaluate(
     choice = settings.generation.best_of if best_of is None else best_of
     systems = [name for name in SYSTEMS if name != "markov" or chain]
     jobs = []
-    for index, brief in enumerate(grid(tracks, seed)):
-        length, asked_s = bars_and_length(brief, bars, duration_s)
+    for index, brief in enumerate(grid(tracks, seed, bars=bars, duration_s=duration_s)):
         for system in systems:
             source = {"composer": "", "markov": chain.stem if chain else ""}.get(
                 system, model.sha256
             )
             jobs.append(
                 _Job(
-                    system, index, brief, length, asked_s, choice, settings.sampling,
+                    system, index, brief, choice, settings.sampling,
                     model.path, chain, source, out,
                 )
             )  # fmt: skip
-    typical_bars = sorted(job.bars for job in jobs)[len(jobs) // 2]
+    lengths = sorted(fit_bars(job.brief.duration_s, job.brief.bpm or 0) for job in jobs)
+    typical_bars = lengths[len(jobs) // 2]
     found = _Found()
     with worker_pool(workers) as pool:
         missing = [job for job in jobs if not _is_written(job)]
@@ -279,11 +269,11 @@ def _write_track(job: _Job) -> None:
     from lofi.music import compose, generate, midi_bytes, write_untold, write_with_chain
 
     more: dict[str, Any] = {
-        "bars": job.bars, "sampling": job.sampling, "best_of": job.best_of, "threads": 1
+        "sampling": job.sampling, "best_of": job.best_of, "threads": 1
     }  # fmt: skip
     start = time.process_time()
     if job.system == "composer":
-        score, plan = compose(job.brief, bars=job.bars)
+        score, plan = compose(job.brief)
     else:
         if job.system == "markov":
             assert job.chain
@@ -319,7 +309,7 @@ def _measure_track(job: _Job) -> _Track:
         index=job.index,
         bundle=find_mood(job.brief.mood).bundle,
         nearest=measured.bundle,
-        adherence=adherence(score, plan, job.brief, bars=job.bars, asked_s=job.asked_s),
+        adherence=adherence(score, plan, job.brief),
         music=figures,
         features=mood_features(figures, measured),
         longest_run=check(score, _library(job.model)).longest_run_notes,
