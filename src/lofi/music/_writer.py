@@ -197,20 +197,16 @@ class Writer:
         chords = [Chord.parse(c) for c in task.chords]
         levels = self._levels(task)
         stop = task.bars * TICKS_PER_BAR
-        played, ratings = [], []
-        for candidate in candidates:
-            score = decode(decode_bars(candidate), self._plan.bpm)
+        scores = [decode(decode_bars(c), self._plan.bpm) for c in candidates]
+        played: list[dict[str, Notes]] = []
+        ratings: list[dict[str, float]] = []
+        for score in scores:
             notes = {p: Notes.none() for p in task.parts}
             notes |= {p: clipped(n.within(0, stop), stop) for p, n in notes_by_part(score).items()}
             notes |= task.kept
-            rating = rate(notes, chords, self._plan.key, levels, task.bars, height)
-            if self._copied:
-                copied = self._copied(score)
-                rating["copied_notes"] = float(copied)
-                rating["total"] -= max(0.0, copied - COPIED_FREELY) * COPIED_PENALTY
             played.append(notes)
-            ratings.append(rating)
-        best = max(range(len(played)), key=lambda i: ratings[i]["total"])
+            ratings.append(rate(notes, chords, self._plan.key, levels, task.bars, height))
+        best = self._least_copied(scores, ratings)
         self.choices.append(
             {
                 "section": task.name,
@@ -222,6 +218,20 @@ class Writer:
             }
         )
         return played[best]
+
+    def _least_copied(self, scores: list[symusic.Score], ratings: list[dict[str, float]]) -> int:
+        """The best rated; one that copies loses by it, and gives way to a better one."""
+
+        def total(i: int) -> float:
+            return ratings[i]["total"]
+
+        best = max(range(len(scores)), key=total)
+        while self._copied and "copied_notes" not in ratings[best]:
+            copied = self._copied(scores[best])
+            ratings[best]["copied_notes"] = float(copied)
+            ratings[best]["total"] -= max(0, copied - COPIED_FREELY) * COPIED_PENALTY
+            best = max(range(len(scores)), key=total)
+        return best
 
 
 def _stretches(order: Order) -> list[tuple[int, _Task]]:

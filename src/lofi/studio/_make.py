@@ -204,6 +204,9 @@ def compose_checked(
             sampling=settings.sampling,
             best_of=settings.generation.best_of,
             threads=settings.generation.threads,
+            copied=(lambda score: check(score, library).longest_run_notes)
+            if library.works
+            else None,
             progress=lambda f: tell("compose", 0.95 * f),
         )
         verdict = check(composition.score, library)
