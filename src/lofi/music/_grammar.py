@@ -118,6 +118,14 @@ class Table:
         self.programs: dict[str, int] = {n: i for i, n in zip(ranks, PARTS, strict=True)}
         self._rows: dict[tuple[object, ...], np.ndarray] = {}
         self._biases: dict[tuple[object, ...], np.ndarray] = {}
+        self._merged: dict[tuple[int, ...], list[int]] = {}
+
+    def merged(self, ids: tuple[int, ...]) -> list[int]:
+        """A note's base ids as tokens; kept notes are asked for at every step."""
+        found = self._merged.get(ids)
+        if found is None:
+            found = self._merged[ids] = self.bpe.encode(np.array(ids, np.int64)).tolist()
+        return found
 
     def _row(self, key: tuple[object, ...], allowed: np.ndarray) -> np.ndarray:
         row = np.where(allowed, np.float32(0), _NEVER)
@@ -305,7 +313,7 @@ class Grammar:
             ids.append(int(self._vocab.ids[f"Position_{kept.step}"]))
         if kept.rank != self.part:
             ids.append(self._table.programs[_NAMES[kept.rank]])
-        return self._table.bpe.encode(np.array([*ids, *kept.ids], np.int64)).tolist()
+        return self._table.merged((*ids, *kept.ids))
 
     def forced(self, token: int) -> list[int]:
         """What must follow a token that was just chosen: the rest of a kept note. Takes none."""

