@@ -1,12 +1,12 @@
 """How fast the model writes, side by side with transformers' `generate` on the same weights.
 
-    python benchmarks/generation.py [--model FOLDER] [--dataset FOLDER] [--threads N] [--write]
+    python benchmarks/generation.py [--model FOLDER] [--dataset FOLDER] [--cpu] [--write]
 
 FOLDER is what `lofi train` wrote, with model.safetensors; without it the weights are random, in the
 shipped size. A larger one stands beside it. All ways of one batch take turns, each for the same
 number of tokens, and the median counts; ours includes the grammar and reads its prompt token by
-token within the time. --write puts the table into benchmarks/README.md. --cpu takes processor seconds, for
-a machine that does other work; with one thread and nothing else they are the same.
+token within the time. --write puts the table into benchmarks/README.md. --cpu takes processor
+seconds, for a machine that does other work; with one thread and nothing else they are the same.
 """
 
 from __future__ import annotations

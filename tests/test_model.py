@@ -145,6 +145,22 @@ def test_drawing_keeps_to_top_k_and_top_p_and_never_takes_what_is_masked():
     assert set(draw(only, Sampling(top_k=5), uniform).tolist()) == {3}
 
 
+def test_drawing_takes_what_sorting_the_whole_row_would_take():
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 4, (200, 400)).astype(np.float32)
+    logits[rng.random(logits.shape) < rng.random((200, 1))] = -np.inf
+    logits[:, 7] = rng.normal(0, 4, 200)  # one token at least may follow
+    uniform = rng.random(200)
+    expected = []
+    for row, u in zip(logits, uniform, strict=True):
+        best = np.argsort(-row)[:40]
+        weight = np.exp((row[best] - row[best[0]]) / 0.75)
+        weight /= weight.sum()
+        kept = weight[np.cumsum(weight) - weight <= 0.92]
+        expected.append(best[np.searchsorted(np.cumsum(kept), u * kept.sum(), side="right")])
+    assert draw(logits, Sampling(), uniform).tolist() == expected
+
+
 def test_the_graph_says_what_the_trained_weights_say(tmp_path: Path):
     """Logits of the fp32 graph equal those of transformers; the 8-bit graph's are close."""
     import onnx
