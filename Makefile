@@ -31,6 +31,7 @@ test: .venv/.dev  ## install what the tests need, and run everything
 
 benchmarks: .venv/.dev
 	.venv/bin/python benchmarks/package.py --write
+	.venv/bin/python benchmarks/generation.py --write
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis

@@ -101,8 +101,13 @@ def package() -> dict[str, float]:
         shutil.rmtree(out)
 
 
-# Between these lines of README.md the figures stand.
-BEGIN, END = "<!-- package: begin -->", "<!-- package: end -->"
+def write_between_marks(name: str, text: str) -> None:
+    """Put `text` into README.md between the lines that name its benchmark."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+    page = Path(__file__).with_name("README.md")
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -120,10 +125,7 @@ def main() -> None:
     text = f"Machine: {machine()}.\n\n" + "\n".join(table) + "\n"
     print(text)
     if "--write" in sys.argv:
-        page = Path(__file__).with_name("README.md")
-        before, _, rest = page.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
-        _, _, after = rest.partition(f"{END}\n")
-        page.write_text(f"{before}{BEGIN}\n{text}{END}\n{after}", encoding="utf-8")
+        write_between_marks("package", text)
 
 
 if __name__ == "__main__":

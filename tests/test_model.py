@@ -1,6 +1,10 @@
 """Grammar, sampling and the ONNX engine, with real graphs of random weights."""
 
+import os
 import random
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -174,14 +178,43 @@ def test_kept_parts_stay_note_for_note_while_others_are_written_around_them(untr
         assert any(k.rank in free for bar in bars for k in kept_in(bar))
 
 
+ALONE = np.zeros(5, np.int64)
+
+
 def test_drawing_keeps_to_top_k_and_top_p_and_never_takes_what_is_masked():
-    uniform = np.linspace(0, 0.999, 500)
+    uniform = np.linspace(0, 0.999, 500)[:, None].repeat(2, 1)
     logits = np.array([[5.0, 4.9, 4.8, -np.inf, 0.0]] * 500, np.float32)
-    assert set(draw(logits, Sampling(top_k=2, top_p=1.0), uniform).tolist()) == {0, 1}
-    assert set(draw(logits, Sampling(top_k=5, top_p=0.3), uniform).tolist()) == {0}
+    assert set(draw(logits, ALONE, Sampling(top_k=2, top_p=1.0), uniform).tolist()) == {0, 1}
+    assert set(draw(logits, ALONE, Sampling(top_k=5, top_p=0.3), uniform).tolist()) == {0}
     only = np.full((500, 5), -np.inf, np.float32)
     only[:, 3] = -40
-    assert set(draw(only, Sampling(top_k=5), uniform).tolist()) == {3}
+    assert set(draw(only, ALONE, Sampling(top_k=5), uniform).tolist()) == {3}
+
+
+def test_a_plain_temperature_does_not_thin_out_what_many_tokens_say():
+    """One token has 0.4, twelve of another group 0.05 each: they stay at 0.6 in all."""
+    logits = np.log(np.array([[0.4, *[0.05] * 12]] * 4000, np.float32))
+    groups = np.array([0, *[1] * 12])
+    uniform = np.random.default_rng(1).random((4000, 2))
+    drawn = draw(logits, groups, Sampling(temperature=0.3), uniform)
+    assert np.mean(drawn > 0) == pytest.approx(0.6, abs=0.03)
+    assert len(set(drawn.tolist())) == 13
+
+
+def test_drawing_takes_what_sorting_the_whole_row_would_take():
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 4, (200, 400)).astype(np.float32)
+    logits[rng.random(logits.shape) < rng.random((200, 1))] = -np.inf
+    logits[:, 7] = rng.normal(0, 4, 200)  # one token at least may follow
+    uniform = rng.random((200, 2))
+    expected = []
+    for row, u in zip(logits, uniform[:, 1], strict=True):
+        best = np.argsort(-row)[:40]
+        weight = np.exp((row[best] - row[best[0]]) / 0.75)
+        weight /= weight.sum()
+        kept = weight[np.cumsum(weight) - weight <= 0.92]
+        expected.append(best[np.searchsorted(np.cumsum(kept), u * kept.sum(), side="right")])
+    assert draw(logits, np.zeros(400, np.int64), Sampling(), uniform).tolist() == expected
 
 
 def test_the_graph_says_what_the_trained_weights_say(tmp_path: Path):
@@ -211,6 +244,72 @@ def test_the_graph_says_what_the_trained_weights_say(tmp_path: Path):
         for t in range(40):
             told = engine.step(ids[:, t], np.full(3, t))
             assert np.abs(told - expected[:, t]).max() < tolerance
+
+
+def test_the_engine_for_a_gpu_says_what_the_graph_says(tmp_path: Path):
+    """On the processor: the same steps, rows lagging and starting over, in two precisions."""
+    import onnx
+    import torch
+    from safetensors.numpy import save_file
+
+    from lofi.music._engine import OnnxEngine
+    from lofi.music._torch_engine import TorchEngine
+
+    size = 700
+    weights = random_weights(ARCHITECTURE, size, seed=5)
+    sizes: dict[str, Any] = {**ARCHITECTURE, "vocab_size": size}
+    onnx.save(gpt2_graph(weights, ARCHITECTURE), str(tmp_path / "fp32.onnx"))
+    save_file(weights, tmp_path / "model.safetensors")
+    graph = OnnxEngine(tmp_path / "fp32.onnx", sizes, 3, 1)
+    engines = [
+        (TorchEngine(tmp_path / "model.safetensors", sizes, 3, "cpu", dtype), tolerance)
+        for dtype, tolerance in ((None, 1e-3), (torch.bfloat16, 0.3))
+    ]
+    ids = np.random.default_rng(2).integers(3, size, (40, 3))
+    for t in range(40):
+        places = np.array([t, max(0, t - 7), t if t < 20 else t - 20])
+        expected = graph.step(ids[t], places).copy()
+        for engine, tolerance in engines:
+            assert np.abs(engine.step(ids[t], places) - expected).max() < tolerance
+    with pytest.raises(LofiError, match="context of 1024"):
+        engines[0][0].step(ids[0], np.array([5, 1024, 5]))
+
+
+def test_music_is_written_on_a_gpu_where_there_is_one(untrained, tmp_path, monkeypatch):
+    from safetensors.numpy import save_file
+
+    from lofi.music import _engine
+    from lofi.music._torch_engine import TorchEngine
+
+    model = tmp_path / "model"
+    shutil.copytree(untrained, model)
+    size = len(open_model(model).bpe)
+    save_file(random_weights(ARCHITECTURE, size), model / "model.safetensors")
+    assert isinstance(open_model(model).engine(1), _engine.OnnxEngine)
+    monkeypatch.setattr(_engine, "cuda_is_usable", lambda: True)
+    monkeypatch.setattr(
+        "lofi.music._torch_engine.TorchEngine",
+        lambda weights, arch, batch, device: TorchEngine(
+            weights, arch, batch, "cpu" if device == "cuda" else device
+        ),
+    )
+    assert isinstance(open_model(model).engine(1), TorchEngine)
+    for ids in stretches(model, bars=4, parts=tuple(PARTS), seed=1, count=2, rows=2):
+        assert len(decode_bars(ids)) == 4
+
+
+@pytest.mark.skipif(any(Path("/dev").glob("nvidia[0-9]*")), reason="there is a GPU")
+def test_torch_is_not_loaded_where_there_is_no_gpu(untrained, tmp_path):
+    """Importing it would take longer than writing the music."""
+    model = tmp_path / "model"
+    shutil.copytree(untrained, model)
+    (model / "model.safetensors").touch()
+    script = (
+        "import sys; from pathlib import Path; from lofi.music import open_model\n"
+        "open_model(Path(sys.argv[1])).engine(1); sys.exit('torch' in sys.modules)"
+    )
+    environment = {**os.environ, "PATH": ""}  # without nvidia-smi
+    subprocess.run([sys.executable, "-c", script, model], check=True, env=environment)
 
 
 def test_rows_stand_at_places_of_their_own(untrained):

@@ -1,11 +1,14 @@
 """The model at work: a GPT-2 graph on ONNX Runtime with its key/value cache bound in place.
 
-An engine has two methods, `prefill` and `step`, both giving the logits of the next token.
+An engine has one method, `step`, which gives the logits of the next tokens. On a machine with a GPU
+and PyTorch the same step is done there (`_torch_engine`).
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +21,7 @@ from lofi.music._tokens import vocabulary
 
 SHIPPED = Path(__file__).parent / "checkpoint"
 GRAPH_FILE = "model.onnx"
+WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "lofi.json"
 MERGES_FILE = "merges.json"
 MELODIES_FILE = "melodies.npz"
@@ -59,9 +63,27 @@ class Model:
         """The melodies the model was trained on, for the originality check."""
         return self.path / MELODIES_FILE
 
-    def engine(self, batch: int, threads: int = 1) -> OnnxEngine:
-        """A session for `batch` sequences at once."""
-        return OnnxEngine(self.path / GRAPH_FILE, self.card["architecture"], batch, threads)
+    def engine(self, batch: int, threads: int = 1) -> Engine:
+        """A session for `batch` sequences at once: on a GPU if it can be, else on `threads`."""
+        arch, weights = self.card["architecture"], self.path / WEIGHTS_FILE
+        if weights.is_file() and cuda_is_usable():
+            from lofi.music._torch_engine import TorchEngine
+
+            return TorchEngine(weights, arch, batch, "cuda")
+        return OnnxEngine(self.path / GRAPH_FILE, arch, batch, threads)
+
+
+def cuda_is_usable() -> bool:
+    """Whether PyTorch is installed and sees a GPU; CUDA_VISIBLE_DEVICES= hides it.
+
+    Importing torch takes a second and half a gigabyte, so signs of a GPU are looked for first.
+    """
+    signs = any(Path("/dev").glob("nvidia[0-9]*")) or shutil.which("nvidia-smi")
+    if not signs or not importlib.util.find_spec("torch"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def open_model(path: Path | None) -> Model:

@@ -113,6 +113,10 @@ class Table:
         for r, part in enumerate(PARTS.values()):
             inside = (self.pitch >= part.low) & (self.pitch <= part.high)
             self.fits[r] = (self.pitch < 0) | (inside & (self.drum == (r == _DRUMS)))
+        # Tokens that have a note played at the same step by the same part share a group.
+        self.groups = (self.step + 1) * (len(PARTS) + 1) + self.rank + 1
+        alone = self.first < 0
+        self.groups[alone] = (STEPS_PER_BAR + 1) * (len(PARTS) + 1) + np.arange(alone.sum())
         own = np.maximum(self.rank, 0)
         self.sound = (self.rank < 0) | self.fits[own, np.arange(size)]
         self.programs: dict[str, int] = {n: i for i, n in zip(ranks, PARTS, strict=True)}

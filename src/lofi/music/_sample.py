@@ -9,8 +9,12 @@ import numpy as np
 
 from lofi.music._bpe import Bpe
 from lofi.music._engine import Engine
-from lofi.music._grammar import Grammar, Stretch
+from lofi.music._grammar import Grammar, Stretch, table_of
 from lofi.music._tokens import chord_control, chord_ids, vocabulary
+
+# A token less likely than the best by more than e to this power (one in nine million) is not drawn.
+UNHEARD_OF = 16.0
+WHEN_TOP_P = 0.97  # of when and by whom the next note is played
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +36,42 @@ class Job:
     seed: int
 
 
-def draw(logits: np.ndarray, sampling: Sampling, uniform: np.ndarray) -> np.ndarray:
+def draw(
+    logits: np.ndarray, groups: np.ndarray, sampling: Sampling, uniform: np.ndarray
+) -> np.ndarray:
     """One token id per row of logits (B, V); -inf marks what may not be drawn. (B,) int64.
 
-    `uniform` (B,) are numbers in [0, 1) that decide.
+    `groups` (V,) int64 says when and by whom a token would have a note played: that is drawn as
+    the model has it. Among the tokens of the group drawn, temperature, top-k and top-p choose what
+    is played. Otherwise they would favour what a single token says, such as the end of the bar,
+    over what many tokens share, and the music would thin out. `uniform` (B, 2) in [0, 1) decide.
     """
-    k = min(sampling.top_k, logits.shape[1])
-    top = np.argpartition(logits, -k, axis=1)[:, -k:]
-    value = np.take_along_axis(logits, top, 1)
-    order = np.argsort(-value, axis=1, kind="stable")
-    top = np.take_along_axis(top, order, 1)
-    value = np.take_along_axis(value, order, 1)
-    weight = np.exp((value - value[:, :1]) / max(sampling.temperature, 1e-3))
-    weight /= weight.sum(1, keepdims=True)
-    before = np.cumsum(weight, axis=1) - weight
-    weight[before > sampling.top_p] = 0  # the first is always kept
-    total = np.cumsum(weight, axis=1)
-    column = (total <= uniform[:, None] * total[:, -1:]).sum(1, keepdims=True)
-    return np.take_along_axis(top, np.minimum(column, k - 1), 1)[:, 0]
+    temperature = max(sampling.temperature, 1e-3)
+    chosen = np.zeros(len(logits), np.int64)
+    # Few tokens come near the best one: sorting those alone is four times as fast as partitioning
+    # rows that are mostly -inf.
+    floor = logits.max(1) - UNHEARD_OF
+    for i, row in enumerate(logits):
+        near = np.flatnonzero(row >= floor[i])
+        value = row[near]
+        who = groups[near]
+        share = np.bincount(who, np.exp(value - value.max()))
+        group = _pick(share, WHEN_TOP_P, uniform[i, 0])
+        near, value = near[who == group], value[who == group]
+        order = np.argsort(-value, kind="stable")[: sampling.top_k]
+        weight = np.exp((value[order] - value[order[0]]) / temperature)
+        chosen[i] = near[order[_pick(weight, sampling.top_p, uniform[i, 1])]]
+    return chosen
+
+
+def _pick(weight: np.ndarray, top_p: float, uniform: float) -> int:
+    """An index drawn by weight among the heaviest that make up a share of `top_p`."""
+    order = np.argsort(-weight, kind="stable")
+    sorted_ = weight[order]
+    before = np.cumsum(sorted_) - sorted_
+    kept = sorted_[before <= top_p * weight.sum()]  # the first is always kept
+    total = np.cumsum(kept)
+    return int(order[np.searchsorted(total, uniform * total[-1], side="right")])
 
 
 class _Row:
@@ -110,6 +132,7 @@ def sample(
     results: list[list[int]] = [[] for _ in jobs]
     rows: list[_Row | None] = [None] * engine.batch
     ids, places = np.zeros(engine.batch, np.int64), np.zeros(engine.batch, np.int64)
+    groups = table_of(bpe).groups
     done = 0
     while True:
         for i, row in enumerate(rows):
@@ -126,8 +149,8 @@ def sample(
         masked = logits[[i for i, _ in choosing]]
         for j, (_, row) in enumerate(choosing):
             masked[j] += row.grammar.mask()
-        uniform = np.array([row.random.random() for _, row in choosing])
-        for (i, row), token in zip(choosing, draw(masked, sampling, uniform), strict=True):
+        uniform = np.array([row.random.random(2) for _, row in choosing])
+        for (i, row), token in zip(choosing, draw(masked, groups, sampling, uniform), strict=True):
             row.choose(int(token))
             if row.grammar.done:
                 results[row.index] = bpe.decode(row.written)
