@@ -1,5 +1,6 @@
 """The studio: settings and the pipeline that joins the rooms."""
 
+from lofi.music import processes
 from lofi.studio._batch import BatchResult, make_many
 from lofi.studio._catalogue import import_corpora, read_card
 from lofi.studio._composed import compose_corpus, corpus_diversity
@@ -14,6 +15,6 @@ from lofi.studio._workers import Limits
 __all__ = [
     "FEW_FILES", "FIGURES", "STAGES", "BatchResult", "Limits", "Package", "Settings",
     "build_dataset", "compose_corpus", "corpus_diversity", "corpus_stats", "draw_stats",
-    "import_corpora", "load_settings", "make", "make_many", "read_card", "read_entries",
-    "read_head", "tokenize", "train_model", "write_score",
+    "import_corpora", "load_settings", "make", "make_many", "processes", "read_card",
+    "read_entries", "read_head", "tokenize", "train_model", "write_score",
 ]  # fmt: skip
