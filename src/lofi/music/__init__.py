@@ -56,11 +56,12 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "DIVERSITY", "FIGURES", "SHIPPED", "Architecture", "Bounds", "Composition", "Figure",
-    "Finetuning", "Judgement", "Measured", "Model", "Progress", "Quality", "Recipe", "RejectedError",
-    "Sampling", "all_corpora", "compose", "content_hash", "decode", "decode_bars", "diversity", "draw_plan",
-    "draw_progression", "encode", "generate", "goes_to_validation", "hear_chords", "judge",
-    "labelled_chords", "measure", "melody_windows", "midi_bytes", "notes_by_part", "open_model",
-    "processes", "read_midi", "segments", "statistics", "train", "vocabulary", "write_split",
+    "Finetuning", "Judgement", "Measured", "Model", "Progress", "Quality", "Recipe",
+    "RejectedError", "Sampling", "all_corpora", "compose", "content_hash", "decode",
+    "decode_bars", "diversity", "draw_plan", "draw_progression", "encode", "generate",
+    "goes_to_validation", "hear_chords", "judge", "labelled_chords", "measure",
+    "melody_windows", "midi_bytes", "notes_by_part", "open_model", "processes", "read_midi",
+    "segments", "statistics", "train", "vocabulary", "write_split",
 ]  # fmt: skip
 
 

@@ -167,12 +167,12 @@ def _little(described: dict[str, Any], recipe: Recipe, tuned: bool, count: int) 
     times = recipe.steps * recipe.batch_size * count / max(1, segments)
     if files >= FEW_FILES and times <= MANY_TIMES:
         return None
-    start = "" if tuned else " Start from a model that knows music (--from shipped), or add more:"
+    start = "" if tuned else "Start from a model that knows music (--from shipped). "
     return (
         f"{files:,} files ({segments:,} segments) are few for {recipe.steps:,} steps: each is read "
         f"about {times:.0f} times, and the model will know them by heart rather than learn from "
-        f"them.{start} more MIDI, or `lofi corpus compose` beside it, helps."
-    ).replace("them. more", "them. More")
+        f"them. {start}More MIDI helps, or `lofi corpus compose` beside it."
+    )
 
 
 def _draw_roll(score: Any, path: Path) -> None:
