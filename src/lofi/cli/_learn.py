@@ -136,9 +136,9 @@ def train(
     json_: Json = False,
     config: Config = None,
 ) -> None:
-    """Train a GPT-2 on the data set, then export it for generating.
+    r"""Train a GPT-2 on the data set, then export it for generating.
 
-    Needs the extra packages: pip install 'lofi-empire[train]'. Checkpoints are written as it goes;
+    Needs the extra packages: pip install 'lofi-empire\[train]'. Checkpoints are written as it goes;
     started again, it goes on from the last. At every evaluation it plays the same eight bars into
     samples/ of the model folder; `tensorboard --logdir models` shows them beside the curves. It
     stops early when validation no longer gets better, and exports the best weights.

@@ -64,8 +64,8 @@ _EDGES = {
 def import_onnx(path: Path) -> dict[str, np.ndarray]:
     """The weights that `export_onnx` wrote, float32, named as in transformers.
 
-    Embeddings, norms and biases come back as they were; a number of a matrix within half a step
-    of its block, 1/256 of the block's largest.
+    Embeddings, norms and biases come back as they were; a number of a matrix within 1/128 of the
+    largest of its block.
     """
     import onnx
     from onnx import numpy_helper

@@ -236,6 +236,8 @@ class Conductor(transformers.TrainerCallback):
                 warnings.warn(f"no sample at step {state.global_step}: {error}", stacklevel=1)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = control.should_save = True
         if not (self._progress and state.is_world_process_zero):
             return
         step, began = self._began
