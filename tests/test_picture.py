@@ -327,7 +327,8 @@ def test_a_piano_roll_shows_each_note_in_its_place(tmp_path: Path):
     keys.notes.append(Note(0, 960, 72, 100))  # half a bar, high, at the left
     keys.notes.append(Note(3 * 1920, 1920, 60, 100))  # the last bar, an octave lower
     drums.notes.append(Note(1920, 120, 36, 100))
-    score.tracks.extend([keys, drums])
+    for track in (keys, drums):
+        score.tracks.append(track)
     render_roll(tmp_path / "roll.png", score, title="two notes and a kick")
     with av.open(str(tmp_path / "roll.png")) as file:
         pixels = next(file.decode(video=0)).to_ndarray(format="rgb24").astype(int)

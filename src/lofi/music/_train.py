@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,6 +171,7 @@ def train(
             f"training needs the extra packages ({error.name} is missing): "
             "pip install 'lofi-empire[train]'."
         ) from error
+    from lofi.music._audition import audition
     from lofi.music._trainer import Conductor, Trainer, from_first, optimizer, precision
 
     if base:
@@ -240,20 +242,16 @@ def train(
     model = transformers.GPT2LMHeadModel(config)
     if base:
         weights = {n: torch.from_numpy(w) for n, w in read_weights(base).items()}
-        model.load_state_dict(weights, strict=False)  # the head shares the embedding's weights
+        left, _ = model.load_state_dict(weights, strict=False)
+        if set(left) - {"lm_head.weight"}:  # which is the embedding
+            raise InputError(f"{base.path} lacks weights of a GPT-2: {', '.join(left)}.")
     checkpoint: Path | None = from_first(lambda: _last_checkpoint(out, config))
 
     # Evenly spread, so that a limited evaluation sees every corpus.
     val = splits["val"]
     chosen = np.linspace(0, len(val) - 1, min(recipe.eval_segments, len(val))).astype(int)
     arch = {"family": "gpt2", **asdict(architecture), "vocab_size": len(bpe)}
-    play = None
-    if recipe.samples:
-        from lofi.music._audition import audition
-
-        def play(weights: dict[str, np.ndarray]) -> tuple[symusic.Score, dict[str, float]]:
-            return audition(weights, arch, bpe)
-
+    play = partial(audition, arch=arch, bpe=bpe) if recipe.samples else None
     conductor = Conductor(recipe, out, play, draw, progress)
     moved = optimizer(model, recipe)
     trainer = Trainer(

@@ -130,7 +130,8 @@ class Trainer(transformers.Trainer):
     def __init__(
         self, *, train: Segments, val: Sequence[np.ndarray], bpe: Bpe, recipe: Recipe, **more: Any
     ) -> None:
-        self._collate = Collator(bpe, more["model"].config.n_positions)
+        self._net: Any = more["model"]
+        self._collate = Collator(bpe, self._net.config.n_positions)
         rows = Rows(train, recipe.seed)
         super().__init__(train_dataset=rows, eval_dataset=rows, data_collator=self._collate, **more)
         rank, world = processes()
@@ -141,7 +142,7 @@ class Trainer(transformers.Trainer):
         self._val = batches[rank::world]
         self._tables = [torch.from_numpy(t).to(self.args.device) for t in music_tables(bpe)]
 
-    def _get_train_sampler(self, *_: Any) -> ByLength:
+    def _get_train_sampler(self, train_dataset: Any = None) -> ByLength:
         return self._order
 
     def start_epoch(self, epoch: int) -> None:
@@ -153,10 +154,10 @@ class Trainer(transformers.Trainer):
         """Nats per token and bits per note over the validation set, by all processes together."""
         music, note = self._tables
         total = torch.zeros(4, dtype=torch.float64, device=self.args.device)
-        self.model.eval()
+        self._net.eval()
         for batch in self._val:
             ids = self._collate(batch)["input_ids"].to(self.args.device)
-            logits = self.model(input_ids=ids).logits.float()
+            logits = self._net(input_ids=ids).logits.float()
             chosen = ids[:, 1:]
             nats = cross_entropy(logits[:, :-1].flatten(0, 1), chosen.flatten(), reduction="none")
             real = chosen.flatten() != vocabulary().pad
@@ -164,7 +165,7 @@ class Trainer(transformers.Trainer):
             notes = real & note[chosen.flatten()]
             found = [nats[real].sum(), real.sum(), nats[played].sum(), notes.sum()]
             total += torch.stack([f.double() for f in found])
-        self.model.train()
+        self._net.train()
         if processes()[1] > 1:
             torch.distributed.all_reduce(total)
         nats, tokens, music_nats, notes = total.tolist()
@@ -259,14 +260,8 @@ class Conductor(transformers.TrainerCallback):
         folder.mkdir(exist_ok=True)
         path = folder / f"step-{step:05d}.mid"
         score.dump_midi(path)
-        board = next(
-            (
-                c.tb_writer
-                for c in self.trainer.callback_handler.callbacks
-                if isinstance(c, transformers.integrations.TensorBoardCallback) and c.tb_writer
-            ),
-            None,
-        )
+        followers = self.trainer.callback_handler.callbacks
+        board = next((w for c in followers if (w := getattr(c, "tb_writer", None))), None)
         if board:
             for name, value in figures.items():
                 board.add_scalar(f"sample/{name}", value, step)
@@ -279,7 +274,7 @@ class Conductor(transformers.TrainerCallback):
 
 def _pin_up(board: Any, picture: Path, step: int) -> None:
     """Put a PNG into TensorBoard as it is; its own way needs Pillow."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
     data = picture.read_bytes()
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
