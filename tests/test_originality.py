@@ -17,6 +17,7 @@ from lofi.originality import (
     check,
     load_library,
     melodies,
+    merge_libraries,
     save_library,
 )
 
@@ -262,3 +263,29 @@ def test_tables_that_do_not_fit_are_refused(tmp_path: Path, field: str, value):
 def test_a_score_of_absurd_ticks_is_checked_without_harm(library: Library):
     notes = [(n * 50_000_000, 2**30, 40 + n) for n in range(40)]
     assert check(score_of(notes), library).verdict in ("pass", "review")
+
+
+def test_two_libraries_become_one_that_knows_the_works_of_both(tmp_path: Path):
+    lines = [melodies(score_of(tune(n))) for n in range(24)]
+    first = build_library([(f"work {n}", lines[n]) for n in range(16)])
+    # One work in common, one of the same name that is another tune, six that are new.
+    second = build_library(
+        [
+            ("work 15", lines[15]),
+            ("work 0", lines[16]),
+            *((f"new {n}", lines[n]) for n in range(18, 24)),
+        ]
+    )
+    both = merge_libraries(first, second)
+    assert both.names == (
+        *first.names,
+        "work 0 (2)",
+        *(f"new {n}" for n in range(18, 24)),
+    )
+    save_library(both, tmp_path / "both.npz")
+    both = load_library(tmp_path / "both.npz")
+    for number, name in ((3, "work 3"), (16, "work 0 (2)"), (20, "new 20")):
+        report = check(score_of(tune(number)), both)
+        assert report.matches[0].work == name
+    alone = build_library([(n, lines[i]) for i, n in enumerate(first.names)])
+    assert merge_libraries(first, alone).names == first.names

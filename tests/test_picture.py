@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from symusic import Note, Score, Tempo, Track
 
 from lofi.brief import PALETTES, TEMPLATES, InputError
-from lofi.picture import render_thumbnail, render_video, still
+from lofi.picture import render_roll, render_thumbnail, render_video, still
 
 RATE = 44_100
 WIDTH, HEIGHT = 640, 360
@@ -319,3 +319,25 @@ def test_thumbnails_can_be_read(tmp_path: Path, palette: str, title: str):
 def test_odd_titles_make_legible_thumbnails(tmp_path: Path, title: str):
     path = tmp_path / "thumbnail.jpg"
     assert render_thumbnail(path, palette="dusk", title=title, subtitle=title, seed=5).ok
+
+
+def test_a_piano_roll_shows_each_note_in_its_place(tmp_path: Path):
+    score = Score(480)
+    keys, drums = Track("keys", 4), Track("drums", is_drum=True)
+    keys.notes.append(Note(0, 960, 72, 100))  # half a bar, high, at the left
+    keys.notes.append(Note(3 * 1920, 1920, 60, 100))  # the last bar, an octave lower
+    drums.notes.append(Note(1920, 120, 36, 100))
+    for track in (keys, drums):
+        score.tracks.append(track)
+    render_roll(tmp_path / "roll.png", score, title="two notes and a kick")
+    with av.open(str(tmp_path / "roll.png")) as file:
+        pixels = next(file.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    lit = np.abs(pixels - pixels[2, 2]).sum(2) > 150
+    middle = 96 + 9 * np.array([0, 12]) + 4  # rows of C5 and C4, 9 pixels a semitone
+    bar = (1200 - 80) / 4
+    assert lit[middle[0], 45 : int(40 + bar / 2) - 5].all()
+    assert not lit[middle[0], int(40 + bar) + 5 : 1150].any()
+    assert lit[middle[1], int(40 + 3 * bar) + 5 : 1150].all()
+    assert not lit[middle[1], 45 : int(40 + 3 * bar) - 5].any()
+    render_roll(tmp_path / "silence.png", Score(480), title="nothing")
+    assert (tmp_path / "silence.png").stat().st_size > 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -106,7 +107,22 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Model folder. models/lofi-gpt2 if left out.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Batches in all.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Fine-tune: start from what a model knows. 'shipped', or a model folder. Its size "
+            "and tokens are kept; steps and learning rate are those of finetuning in config.yaml.",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Batches in all. More than before: a finished run goes on. If left out, what "
+            "config.yaml says; with --from, enough to read each segment a few times.",
+        ),
+    ] = None,
     ship: Annotated[
         bool,
         typer.Option(
@@ -114,45 +130,63 @@ def train(
             help="Mark the checkpoint as one to pass on; refused if a corpus does not allow it.",
         ),
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier checkpoints.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over; removes earlier checkpoints there.")
+    ] = False,
     json_: Json = False,
     config: Config = None,
 ) -> None:
-    """Train a GPT-2 on the data set, then export it for generating.
+    r"""Train a GPT-2 on the data set, then export it for generating.
 
-    Needs the extra packages: pip install 'lofi-empire[train]'. Checkpoints are written as it goes;
-    started again, it goes on from the last. Watch it with `tensorboard --logdir models`.
+    Needs the extra packages: pip install 'lofi-empire\[train]'. Checkpoints are written as it goes;
+    started again, it goes on from the last. At every evaluation it plays the same eight bars into
+    samples/ of the model folder; `tensorboard --logdir models` shows them beside the curves. It
+    stops early when validation no longer gets better, and exports the best weights.
+
+    A few hundred files or fewer: lofi train --from shipped --out models/mine
+
+    Several graphics cards: torchrun --nproc-per-node 2 -m lofi train
     """
-    from dataclasses import replace
-
     from lofi import studio
 
     settings = studio.load_settings(config)
-    recipe = replace(settings.training, steps=steps) if steps else settings.training
     folder = out or settings.paths.model
-    with bars("train") as report:
+    first = studio.processes()[0] == 0  # of those that torchrun started, only one speaks
+    with bars("train") if first else nullcontext() as report:
 
         def told(p: Any) -> None:
-            loss = f"loss {p.loss:.3f}" if p.loss is not None else ""
-            val = f"  val {p.val_loss:.3f}" if p.val_loss is not None else ""
-            report("train", p.step / p.steps, f"step {p.step}/{p.steps}  {loss}{val}")
+            if report is None:
+                return
+            loss = f"  loss {p.loss:.3f}" if p.loss is not None else ""
+            if p.val_loss is not None:
+                loss += f"  val {p.val_loss:.3f} ({p.val_bits_per_note:.2f} bits/note)"
+            pace = f"  {p.steps_per_s:.2g} steps/s, {_time(p.left_s)} left"
+            report("train", p.step / p.steps, f"step {p.step}/{p.steps}{loss}{pace}")
 
         card = studio.train_model(
             settings.paths.datasets,
             folder,
             architecture=settings.architecture,
-            recipe=recipe,
+            recipe=settings.training,
+            base=base,
+            finetuning=settings.finetuning,
+            steps=steps,
             ship=ship,
             fresh=fresh,
             progress=told,
+            warn=warn,
         )
+    if not first:
+        return
     if json_:
         say(json.dumps(card, indent=2))
         return
     trained = card["training"]
+    early = "; stopped early, as validation got no better" if trained["stopped_early"] else ""
     say(
-        f"{folder}: {trained['steps']} steps, validation loss "
-        f"{trained['val_loss_nats_per_token']:.3f} nats per token\n"
+        f"{folder}: best of {trained['steps']} steps is step {trained['best_step']}{early}\n"
+        f"validation: {trained['val_loss_nats_per_token']:.3f} nats per token, "
+        f"{trained['val_bits_per_note']:.2f} bits per note\n"
         f"generate with it: lofi make --model {folder}"
     )
 
@@ -234,6 +268,14 @@ def evaluate(
         say(f"{report / 'report.html'}, {report / 'report.json'}")
     if tracks < studio.FULL_REPORT:
         warn(f"{tracks} tracks are few: intervals are wide. Take {studio.FULL_REPORT} or more.")
+
+
+def _time(seconds: float) -> str:
+    """About how long, in words."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 @corpus_app.command("import")

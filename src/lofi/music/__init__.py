@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lofi.music._analysis import Judgement, Measured, Quality, hear_chords, judge, measure
     from lofi.music._compose import compose, melody_windows
     from lofi.music._dataset import Segments, content_hash, goes_to_validation, write_split
-    from lofi.music._engine import Model, open_model
+    from lofi.music._engine import SHIPPED, Model, open_model
     from lofi.music._evaluate import (
         ADHERENCE,
         COPIED_NOTES,
@@ -49,13 +49,21 @@ if TYPE_CHECKING:
     from lofi.music._statistics import DIVERSITY, FIGURES, Figure, diversity, statistics
     from lofi.music._theory import key_of_chords, read_chords
     from lofi.music._tokens import decode, decode_bars, encode, segments, vocabulary
-    from lofi.music._train import Architecture, Progress, Recipe, train
+    from lofi.music._train import (
+        Architecture,
+        Finetuning,
+        Progress,
+        Recipe,
+        all_corpora,
+        processes,
+        train,
+    )
 
 _HOME = {
     "_analysis": ("Judgement", "Measured", "Quality", "hear_chords", "judge", "measure"),
     "_compose": ("compose", "melody_windows"),
     "_dataset": ("Segments", "content_hash", "goes_to_validation", "write_split"),
-    "_engine": ("Model", "open_model"),
+    "_engine": ("SHIPPED", "Model", "open_model"),
     "_evaluate": (
         *("ADHERENCE", "COPIED_NOTES", "MOOD_FEATURES", "Estimate", "MoodClassifier"),
         *("adherence", "cross_validated", "distance", "estimate", "excerpt", "half_split"),
@@ -74,21 +82,30 @@ _HOME = {
     "_statistics": ("DIVERSITY", "FIGURES", "Figure", "diversity", "statistics"),
     "_theory": ("key_of_chords", "read_chords"),
     "_tokens": ("decode", "decode_bars", "encode", "segments", "vocabulary"),
-    "_train": ("Architecture", "Progress", "Recipe", "train"),
+    "_train": (
+        "Architecture",
+        "Finetuning",
+        "Progress",
+        "Recipe",
+        "all_corpora",
+        "processes",
+        "train",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "ADHERENCE", "COPIED_NOTES", "DIVERSITY", "FIGURES", "KEPT", "MOOD_FEATURES", "Architecture",
-    "Bounds", "Composition", "Estimate", "Figure", "Judgement", "Markov", "Measured", "Model",
-    "MoodClassifier", "Progress", "Quality", "Recipe", "RejectedError", "Sampling", "Segments",
-    "Source", "adherence", "brief_for", "compose", "content_hash", "cross_validated", "decode",
-    "decode_bars", "distance", "diversity", "draw_plan", "draw_progression", "encode", "estimate",
-    "excerpt", "generate", "goes_to_validation", "half_split", "hear_chords", "hearing", "judge",
-    "key_of_chords", "labelled_chords", "labelled_mood", "measure", "melody_windows", "midi_bytes",
-    "mood_features", "notes_by_part", "open_model", "ratio", "read_chords", "read_midi",
-    "read_source", "segments", "statistics", "surprise", "train", "vocabulary", "write_split",
-    "write_untold", "write_with_chain",
+    "ADHERENCE", "COPIED_NOTES", "DIVERSITY", "FIGURES", "KEPT", "MOOD_FEATURES", "SHIPPED",
+    "Architecture", "Bounds", "Composition", "Estimate", "Figure", "Finetuning", "Judgement",
+    "Markov", "Measured", "Model", "MoodClassifier", "Progress", "Quality", "Recipe",
+    "RejectedError", "Sampling", "Segments", "Source", "adherence", "all_corpora", "brief_for",
+    "compose", "content_hash", "cross_validated", "decode", "decode_bars", "distance", "diversity",
+    "draw_plan", "draw_progression", "encode", "estimate", "excerpt", "generate",
+    "goes_to_validation", "half_split", "hear_chords", "hearing", "judge", "key_of_chords",
+    "labelled_chords", "labelled_mood", "measure", "melody_windows", "midi_bytes", "mood_features",
+    "notes_by_part", "open_model", "processes", "ratio", "read_chords", "read_midi", "read_source",
+    "segments", "statistics", "surprise", "train", "vocabulary", "write_split", "write_untold",
+    "write_with_chain",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ and `offsets.npy` (int64, where each begins, plus the end).
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lofi.brief import BPM_RANGE, BUNDLES, PARTS, InputError, subseed
+from lofi.music._bpe import Bpe
 from lofi.music._tokens import BPM_STEP, vocabulary
 
 
@@ -88,6 +90,29 @@ class Segments:
     def __getitem__(self, index: int) -> np.ndarray:
         start, stop = self._spans[index]
         return np.asarray(self._tokens[start:stop])
+
+
+def music_tables(bpe: Bpe) -> tuple[np.ndarray, np.ndarray]:
+    """For each token whether it is music (no control, no chord), and whether it holds a note."""
+    vocab = vocabulary()
+    given = [i for i in range(len(vocab)) if vocab.names[i].split("_")[0].isupper()]
+    music, note = np.ones(len(vocab), bool), np.zeros(len(vocab), bool)
+    music[given] = False
+    music[vocab.eos] = True  # where a piece ends is told by nothing else
+    note[[*vocab.kind("Pitch"), *vocab.kind("PitchDrum")]] = True
+    pieces = [list(piece) for piece in bpe.pieces]
+    return (
+        np.array([bool(music[p].all()) for p in pieces]),
+        np.array([bool(note[p].any()) for p in pieces]),
+    )
+
+
+def bits_per_note(nats: float, notes: float) -> float:
+    """What a note costs: comparable between models of other merges, unlike nats per token.
+
+    `nats` of the music alone (see `music_tables`): controls and chords are given to a model.
+    """
+    return nats / max(1.0, notes) / math.log(2)
 
 
 def _music_table() -> np.ndarray:

@@ -37,6 +37,57 @@ def export_onnx(weights: dict[str, np.ndarray], arch: dict[str, int], path: Path
     onnx.save(model, str(path))
 
 
+_MATRICES = {
+    "qkv.w": "attn.c_attn.weight",
+    "o.w": "attn.c_proj.weight",
+    "fc.w": "mlp.c_fc.weight",
+    "proj.w": "mlp.c_proj.weight",
+}
+_VECTORS = {
+    "qkv.b": "attn.c_attn.bias",
+    "attn.bias": "attn.c_proj.bias",
+    "fc.b": "mlp.c_fc.bias",
+    "mlp.bias": "mlp.c_proj.bias",
+    "ln_1.g": "ln_1.weight",
+    "ln_1.b": "ln_1.bias",
+    "ln_2.g": "ln_2.weight",
+    "ln_2.b": "ln_2.bias",
+}
+_EDGES = {
+    "wte": "wte.weight",
+    "wpe": "wpe.weight",
+    "ln_f.g": "ln_f.weight",
+    "ln_f.b": "ln_f.bias",
+}
+
+
+def import_onnx(path: Path) -> dict[str, np.ndarray]:
+    """The weights that `export_onnx` wrote, float32, named as in transformers.
+
+    Embeddings, norms and biases come back as they were; a number of a matrix within 1/128 of the
+    largest of its block.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(str(path)).graph
+    stored = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    weights = {ours: stored[name] for name, ours in _EDGES.items()}
+    for name, array in stored.items():
+        if name.startswith("h.") and (ours := _VECTORS.get(name.split(".", 2)[2])):
+            weights[f"h.{name.split('.')[1]}.{ours}"] = array
+    for node in graph.node:
+        if node.op_type != "MatMulNBits" or not node.input[1].startswith("h."):
+            continue
+        _, layer, name = node.input[1].removesuffix("_Q8").split(".", 2)
+        inner = next(a.i for a in node.attribute if a.name == "K")
+        codes, scales = stored[node.input[1]], stored[node.input[2]]  # (N, blocks, 128)
+        steps = (codes.astype(np.float32) - 128) * scales.reshape(len(codes), -1, 1)
+        matrix = steps.reshape(len(codes), -1)[:, :inner].T
+        weights[f"h.{layer}.{_MATRICES[name]}"] = matrix
+    return {f"transformer.{n}": np.array(w, np.float32, order="C") for n, w in weights.items()}
+
+
 def gpt2_graph(weights: dict[str, np.ndarray], arch: dict[str, int]):
     """The fp32 ModelProto of GPT-2 weights."""
     from onnx import TensorProto, helper, numpy_helper

@@ -1,25 +1,37 @@
 """Training: GPT-2 on segments, by transformers' Trainer; then the export that generates.
 
 Needs the extra `train`. Checkpoints every N steps; started again, it goes on from the last one.
+Under `torchrun` all processes call `train` alike: the first one writes, the others compute.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lofi.brief import InputError, LofiError
 from lofi.music._bpe import Bpe
 from lofi.music._dataset import Augment, Dropout, Segments, Variation
-from lofi.music._engine import CARD_FILE, GRAPH_FILE, MERGES_FILE
+from lofi.music._engine import CARD_FILE, GRAPH_FILE, MERGES_FILE, Model
 from lofi.music._tokens import vocabulary
+
+if TYPE_CHECKING:
+    import symusic
+
+    Draw = Callable[[symusic.Score, Path], None]
+
+WEIGHTS_FILE = "model.safetensors"
+_ORIGIN_FILE = "origin.json"  # which model a run in this folder started from
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +47,78 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How it is trained. One step is one batch.
+    """How it is trained. One step is one batch on each device.
 
     The learning rate stays level until the last `decay_steps`: a run may be made longer by asking
-    for more steps, and goes on as if it had been planned so.
+    for more steps, and goes on as if it had been planned so. When `patience` evaluations in a row
+    bring no better validation loss, the level stretch ends there: the decay, in which much of the
+    loss is won, begins at once, and the run ends with it.
     """
 
     steps: int = 4000
     decay_steps: int = 1000
-    batch_size: int = 8
+    batch_size: int = 8  # segments on each device
     learning_rate: float = 4e-3
     warmup_steps: int = 100
     weight_decay: float = 0.1
     dropout: float = 0.0  # of embeddings and residuals; in attention it halves the speed on CPU
     save_every: int = 250
     eval_every: int = 500
-    keep_checkpoints: int = 2
+    patience: int = 5  # evaluations; 0: never stop early
+    keep_checkpoints: int = 2  # the last ones; the best one is kept beside them
     eval_segments: int = 128
+    samples: bool = True  # write a few bars at every evaluation
     seed: int = 1
+
+    @property
+    def decay(self) -> int:
+        """Steps in which the learning rate falls."""
+        return min(self.decay_steps, self.steps)
+
+    @property
+    def warmup(self) -> int:
+        """Steps in which it rises."""
+        return min(self.warmup_steps, self.steps - self.decay)
+
+    def course(self, evaluations: Sequence[tuple[int, float]]) -> tuple[int, int]:
+        """Where the learning rate begins to fall, and the last step.
+
+        `evaluations` are (step, validation loss) so far: told by them alone, a resumed run decides
+        as one that was never stopped.
+        """
+        planned = self.steps - self.decay
+        best, waited = math.inf, 0
+        for step, loss in evaluations:
+            if step >= planned:
+                break
+            waited = 0 if loss < best else waited + 1
+            best = min(best, loss)
+            if self.patience and waited >= self.patience:
+                return step, step + self.decay
+        return planned, self.steps
+
+
+@dataclass(frozen=True, slots=True)
+class Finetuning:
+    """What changes in the recipe for a model that has learnt music already."""
+
+    learning_rate: float = 5e-4
+    epochs: float = 8  # how often it reads each segment
+
+    def recipe(self, base: Recipe, segments: int, steps: int | None = None) -> Recipe:
+        """The recipe for so many training segments; half of it with a falling learning rate."""
+        read = base.batch_size * processes()[1]
+        total = steps or max(40, math.ceil(self.epochs * segments / read))
+        often = max(10, math.ceil(total / 10))
+        return replace(
+            base,
+            steps=total,
+            decay_steps=math.ceil(total / 2),
+            learning_rate=self.learning_rate,
+            warmup_steps=min(base.warmup_steps, total // 10),
+            save_every=min(base.save_every, often),
+            eval_every=min(base.eval_every, often),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +129,18 @@ class Progress:
     steps: int
     loss: float | None
     val_loss: float | None
+    val_bits_per_note: float | None
+    steps_per_s: float
+
+    @property
+    def left_s(self) -> float:
+        """How long it will take, at the pace so far."""
+        return (self.steps - self.step) / max(1e-9, self.steps_per_s)
+
+
+def processes() -> tuple[int, int]:
+    """The rank of this process and how many train together, as torchrun says it."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def train(
@@ -71,15 +149,19 @@ def train(
     *,
     architecture: Architecture,
     recipe: Recipe,
+    base: Model | None = None,
     tier: str = "test",
     fresh: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    draw: Draw | None = None,
 ) -> dict[str, Any]:
-    """Train on `dataset`/{train,val} into `out` and export; gives the model card.
+    """Train on `dataset`/{train,val} into `out` and export the best weights; gives the model card.
 
-    `tier` says in the card whether the model may be passed on (`ship`) or is for tests alone.
-    Goes on from the newest checkpoint in `out` unless `fresh`. Raises InputError for a data set
-    that cannot be used or a checkpoint of another size, LofiError if torch is missing.
+    With `base` it goes on from that model's weights and keeps its architecture and merges. `tier`
+    says in the card whether the model may be passed on (`ship`) or is for tests alone. Goes on from
+    the newest checkpoint in `out` unless `fresh`, which removes what is there. `draw` makes a
+    picture of a sample. Raises InputError for a data set that cannot be used, a checkpoint of
+    another size or origin, LofiError if torch is missing.
     """
     try:
         import torch
@@ -89,6 +171,17 @@ def train(
             f"training needs the extra packages ({error.name} is missing): "
             "pip install 'lofi-empire[train]'."
         ) from error
+    from lofi.music._audition import audition
+    from lofi.music._trainer import Conductor, Trainer, from_first, optimizer, precision
+
+    if base:
+        known = Architecture.__slots__
+        architecture = Architecture(**{n: base.card["architecture"][n] for n in known})
+        if base.path.resolve() == out.resolve():
+            raise InputError(
+                f"{out} is the model to start from: its files would be overwritten. "
+                "Choose another --out."
+            )
     if architecture.n_embd % architecture.n_head:
         raise InputError(
             f"n_embd = {architecture.n_embd} cannot be shared by n_head = {architecture.n_head}: "
@@ -96,22 +189,42 @@ def train(
         )
     vocab = vocabulary()
     context = architecture.n_positions
-    splits = {s: Segments(dataset / s, context) for s in ("train", "val")}
-    described = json.loads((dataset / "dataset.json").read_text())
-    if described["vocabulary_sha256"] != vocab.sha256:
-        raise InputError(
-            f"{dataset} was made with other tokens than this version writes. "
-            "Run `lofi tokenize` and `lofi dataset` again."
-        )
-    for name, split in splits.items():
-        if len(split) == 0:
-            raise InputError(
-                f"the {name} set in {dataset} is empty. Add more MIDI to data/raw_midi and run "
-                "`lofi tokenize` and `lofi dataset` again."
-            )
+    splits, described = _open(dataset, context)
 
     out.mkdir(parents=True, exist_ok=True)
-    bpe = _merges(out / MERGES_FILE, splits["train"], architecture.vocab_size, recipe.seed, fresh)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()  # progress is told by the caller
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "runs")
+    cuda = torch.cuda.is_available()
+    numbers = precision()
+    # From here on the processes of torchrun know each other.
+    arguments = transformers.TrainingArguments(
+        output_dir=str(out),
+        max_steps=recipe.steps,
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        max_grad_norm=1.0,
+        bf16=numbers == "bf16",
+        fp16=numbers == "fp16",
+        use_cpu=not cuda,
+        ddp_backend="gloo" if processes()[1] > 1 and not cuda else None,
+        eval_strategy="steps",
+        eval_steps=recipe.eval_every,
+        save_strategy="steps",
+        save_steps=recipe.save_every,
+        save_total_limit=recipe.keep_checkpoints,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        logging_steps=10,
+        report_to=["tensorboard"],
+        seed=recipe.seed,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+    )
+    arguments.device  # noqa: B018 (joins the processes)
+    bpe: Bpe = from_first(lambda: _begin(out, base, splits["train"], architecture, recipe, fresh))
     config = transformers.GPT2Config(
         vocab_size=len(bpe),
         n_positions=context,
@@ -126,79 +239,113 @@ def train(
         pad_token_id=vocab.pad,
     )
     transformers.set_seed(recipe.seed)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()  # progress is told by the caller
     model = transformers.GPT2LMHeadModel(config)
-    checkpoint = None if fresh else _last_checkpoint(out, config)
-    cuda = torch.cuda.is_available()
-    bf16 = torch.cuda.is_bf16_supported() if cuda else _cpu_has_bf16()
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "runs")
-    arguments = transformers.TrainingArguments(
-        output_dir=str(out),
-        max_steps=recipe.steps,
-        per_device_train_batch_size=recipe.batch_size,
-        per_device_eval_batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type="warmup_stable_decay",
-        lr_scheduler_kwargs={
-            "num_decay_steps": min(recipe.decay_steps, recipe.steps),
-            "decay_type": "linear",
-            "min_lr_ratio": 0.01,
-        },
-        warmup_steps=min(recipe.warmup_steps, max(0, recipe.steps - recipe.decay_steps)),
-        bf16=bf16,
-        use_cpu=not cuda,
-        train_sampling_strategy="group_by_length",
-        eval_strategy="steps",
-        eval_steps=recipe.eval_every,
-        save_strategy="steps",
-        save_steps=recipe.save_every,
-        save_total_limit=recipe.keep_checkpoints,
-        logging_steps=10,
-        report_to=["tensorboard"],
-        seed=recipe.seed,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-    )
-    eval_set = _Rows(splits["val"], limit=recipe.eval_segments)
-    trainer = transformers.Trainer(
+    if base:
+        weights = {n: torch.from_numpy(w) for n, w in read_weights(base).items()}
+        left, _ = model.load_state_dict(weights, strict=False)
+        if set(left) - {"lm_head.weight"}:  # which is the embedding
+            raise InputError(f"{base.path} lacks weights of a GPT-2: {', '.join(left)}.")
+    checkpoint: Path | None = from_first(lambda: _last_checkpoint(out, config))
+
+    # Evenly spread, so that a limited evaluation sees every corpus.
+    val = splits["val"]
+    chosen = np.linspace(0, len(val) - 1, min(recipe.eval_segments, len(val))).astype(int)
+    arch = {"family": "gpt2", **asdict(architecture), "vocab_size": len(bpe)}
+    play = partial(audition, arch=arch, bpe=bpe) if recipe.samples else None
+    conductor = Conductor(recipe, out, play, draw, progress)
+    moved = optimizer(model, recipe)
+    trainer = Trainer(
+        train=splits["train"],
+        val=[val[int(i)] for i in chosen],
+        bpe=bpe,
+        recipe=recipe,
         model=model,
         args=arguments,
-        train_dataset=_Rows(splits["train"], augment=True),
-        eval_dataset=eval_set,
-        data_collator=_Collator(bpe, context),
-        optimizers=(_optimizer(model, recipe), None),
-        callbacks=[_report(transformers.TrainerCallback, recipe.steps, progress)],
+        optimizers=(moved, torch.optim.lr_scheduler.LambdaLR(moved, conductor.level)),
+        callbacks=[conductor],
     )
+    conductor.trainer = trainer
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    trainer.save_model(str(out))
-    val_loss = float(trainer.evaluate()["eval_loss"])
+    state = transformers.TrainerState()
+    if checkpoint:
+        state = state.load_from_json(str(checkpoint / "trainer_state.json"))
+    if checkpoint and state.global_step >= recipe.course(evaluations(state.log_history))[1]:
+        trainer.state = state  # it had come to its end
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    state = trainer.state
+    decay_from, _ = recipe.course(evaluations(state.log_history))
+    best = from_first(lambda: _best(state, out))
     card = {
         "format": 1,
-        "architecture": {"family": "gpt2", **asdict(architecture), "vocab_size": len(bpe)},
+        "architecture": arch,
         "base_vocabulary_sha256": vocab.sha256,
         "vocabulary_sha256": bpe.sha256,
         "recipe": {
             **asdict(recipe),
             "control_dropout": asdict(Dropout()),
             "variation": asdict(Variation()),
-            "bf16": bf16,
+            "precision": numbers,
+            "processes": processes()[1],
         },
         "tier": tier,
         "training": {
-            "steps": trainer.state.global_step,
+            "steps": state.global_step,
+            "best_step": best["step"],
+            "stopped_early": decay_from < recipe.steps - recipe.decay,
+            "decay_from_step": decay_from,
             "train_segments": len(splits["train"]),
             "train_tokens": int(splits["train"].lengths.sum()),
-            "val_segments_evaluated": len(eval_set),
-            "val_loss_nats_per_token": round(val_loss, 4),
+            "val_segments_evaluated": len(chosen),
+            "val_loss_nats_per_token": round(best["eval_loss"], 4),
+            "val_bits_per_note": round(best["eval_bits_per_note"], 3),
         },
         "dataset": described,
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
-    export(out, card)
+    if base:
+        card["fine_tuned_from"] = _origin(base) | {
+            n: base.card.get(n) for n in ("tier", "training", "dataset", "fine_tuned_from")
+        }
+        card["dataset"] = described | {"corpora": all_corpora(base, described["corpora"])}
+    if processes()[0] == 0:
+        for name in (WEIGHTS_FILE, "config.json", "training_args.bin"):
+            shutil.copyfile(out / f"checkpoint-{best['step']}" / name, out / name)
+        export(out, card)
+    if processes()[1] > 1:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
     return card
+
+
+def evaluations(log: Sequence[dict[str, Any]]) -> list[tuple[int, float]]:
+    """(step, validation loss) of each evaluation in a log of the Trainer."""
+    return [(e["step"], e["eval_loss"]) for e in log if "eval_loss" in e]
+
+
+def _best(state: Any, out: Path) -> dict[str, Any]:
+    """The evaluation with the lowest loss whose weights are there."""
+    told = [e for e in state.log_history if "eval_bits_per_note" in e]
+    there = [e for e in told if (out / f"checkpoint-{e['step']}" / WEIGHTS_FILE).is_file()]
+    return min(there, key=lambda e: e["eval_loss"])
+
+
+def _open(dataset: Path, context: int) -> tuple[dict[str, Segments], dict[str, Any]]:
+    """The splits and the description of a data set that can be trained on."""
+    splits = {s: Segments(dataset / s, context) for s in ("train", "val")}
+    described = json.loads((dataset / "dataset.json").read_text())
+    if described["vocabulary_sha256"] != vocabulary().sha256:
+        raise InputError(
+            f"{dataset} was made with other tokens than this version writes. "
+            "Run `lofi tokenize` and `lofi dataset` again."
+        )
+    for name, split in splits.items():
+        if len(split) == 0:
+            raise InputError(
+                f"the {name} set in {dataset} is empty. Add more MIDI to data/raw_midi and run "
+                "`lofi tokenize` and `lofi dataset` again."
+            )
+    return splits, described
 
 
 def export(folder: Path, card: dict[str, Any]) -> None:
@@ -208,38 +355,81 @@ def export(folder: Path, card: dict[str, Any]) -> None:
     from lofi.music._export import export_onnx
     from lofi.music._tokens import tokenizer
 
-    weights = load_file(folder / "model.safetensors")
+    weights = load_file(folder / WEIGHTS_FILE)
     aside = folder / f".{GRAPH_FILE}.part"
     export_onnx(weights, card["architecture"], aside)
     aside.rename(folder / GRAPH_FILE)
     tokenizer().save(folder / "tokenizer.json")
     card["files"] = {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        for name in ("model.safetensors", GRAPH_FILE)
+        for name in (WEIGHTS_FILE, GRAPH_FILE)
     }
     aside = folder / f".{CARD_FILE}.part"
     aside.write_text(json.dumps(card, indent=2) + "\n")
     aside.rename(folder / CARD_FILE)
 
 
-def _optimizer(model: Any, recipe: Recipe) -> Any:
-    from lofi.music._muon import Muon
+def read_weights(model: Model) -> dict[str, np.ndarray]:
+    """The fp32 weights of a model, named as in transformers.
 
-    named = list(model.named_parameters())
-    hidden = [p for n, p in named if p.ndim == 2 and ".h." in n]
-    others = [p for n, p in named if not (p.ndim == 2 and ".h." in n)]
-    return Muon(hidden, others, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    A model that is passed on has its 8-bit graph alone: its weights are read back from there.
+    """
+    if (model.path / WEIGHTS_FILE).is_file():
+        from safetensors.numpy import load_file
+
+        return load_file(model.path / WEIGHTS_FILE)
+    from lofi.music._export import import_onnx
+
+    return import_onnx(model.path / GRAPH_FILE)
 
 
-def _merges(path: Path, train: Segments, size: int, seed: int, fresh: bool) -> Bpe:
-    """The merges of a run begun earlier, or new ones, learnt from variants of the music."""
-    if path.is_file() and not fresh:
-        return Bpe.load(path)
-    rng = np.random.default_rng(seed)
+def all_corpora(base: Model, corpora: dict[str, Any]) -> dict[str, Any]:
+    """What a model has read that was trained on `base` and then on `corpora`, by name."""
+    merged = dict(base.card["dataset"].get("corpora", {}))
+    for name, corpus in corpora.items():
+        same = merged.get(name, corpus) == corpus
+        merged[name if same else f"{name} (fine-tuning)"] = corpus
+    return merged
+
+
+def _origin(base: Model | None) -> dict[str, Any]:
+    return {"model_sha256": base.sha256 if base else None}
+
+
+def _begin(
+    out: Path,
+    base: Model | None,
+    train: Segments,
+    architecture: Architecture,
+    recipe: Recipe,
+    fresh: bool,
+) -> Bpe:
+    """Clear the folder if asked to, and give the merges: found there, the base's, or learnt."""
+    origin, merges = out / _ORIGIN_FILE, out / MERGES_FILE
+    if fresh:
+        for old in (*out.glob("checkpoint-*"), out / "samples"):
+            shutil.rmtree(old, ignore_errors=True)
+        for path in (origin, merges):
+            path.unlink(missing_ok=True)
+    begun = json.loads(origin.read_text()) if origin.is_file() else _origin(None)
+    if begun != _origin(base) and any(out.glob("checkpoint-*")):
+        raise InputError(
+            f"the training in {out} began from "
+            f"{'another model' if begun['model_sha256'] else 'nothing'}, not from "
+            f"{base.path if base else 'nothing'}. Choose another --out, or start over with --fresh."
+        )
+    changed = begun != _origin(base)
+    origin.write_text(json.dumps(_origin(base)) + "\n")
+    if base:
+        base.bpe.save(merges)
+        return base.bpe
+    if merges.is_file() and not changed:
+        return Bpe.load(merges)
+    rng = np.random.default_rng(recipe.seed)
     augment = Augment(Dropout())
-    few = rng.permutation(len(train))[:6000]
-    bpe = Bpe.learn((augment(train[int(i)], rng) for i in few), size)
-    bpe.save(path)
+    few = rng.permutation(len(train))[:6000]  # variants of the music, as they will be met
+    bpe = Bpe.learn((augment(train[int(i)], rng) for i in few), architecture.vocab_size)
+    bpe.save(merges)
     return bpe
 
 
@@ -256,77 +446,3 @@ def _last_checkpoint(out: Path, config: Any) -> Path | None:
                 "Change the settings back, choose another --out, or start over with --fresh."
             )
     return last
-
-
-def _cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies in bfloat16 (AVX-512 BF16 or AMX); elsewhere it is slower."""
-    try:
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-
-
-class _Rows:
-    """The map-style data set that torch reads; `augment` marks rows of the training split."""
-
-    def __init__(
-        self, segments: Segments, *, augment: bool = False, limit: int | None = None
-    ) -> None:
-        self._segments = segments
-        self._augment = augment
-        count = len(segments) if limit is None else min(limit, len(segments))
-        # Evenly spread, so that a limited evaluation sees every corpus.
-        self._index = np.linspace(0, len(segments) - 1, count).astype(int)
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def __getitem__(self, i: int) -> dict[str, Any]:
-        return {"input_ids": self._segments[int(self._index[i])], "augment": self._augment}
-
-
-class _Collator:
-    """Augments what is to be, merges, cuts to the context and pads."""
-
-    def __init__(self, bpe: Bpe, context: int) -> None:
-        self._bpe = bpe
-        self._context = context
-        self._augment = Augment(Dropout())
-        self._pad = vocabulary().pad
-
-    def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
-        import torch
-
-        rows = []
-        for item in items:
-            row = item["input_ids"]
-            if item["augment"]:
-                # Torch's generator is kept in checkpoints: a resumed run draws what it would have.
-                rng = np.random.default_rng(int(torch.randint(2**62, (1,))))
-                row = self._augment(row, rng)
-            rows.append(self._bpe.encode(row)[: self._context])
-        # Few distinct lengths: kernels are compiled for each shape of matrix they meet.
-        longest = max(len(r) for r in rows)
-        longest = min(self._context, -(-longest // 64) * 64)
-        ids = np.full((len(rows), longest), self._pad, np.int64)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = row
-        inputs = torch.from_numpy(ids)
-        # Padding stands at the end, where a causal model needs no mask against it.
-        return {"input_ids": inputs, "labels": inputs.masked_fill(inputs == self._pad, -100)}
-
-
-def _report(base: type, steps: int, progress: Callable[[Progress], None] | None) -> Any:
-    class Report(base):
-        loss: float | None = None
-        val_loss: float | None = None
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            self.loss = (logs or {}).get("loss", self.loss)
-            self.val_loss = (logs or {}).get("eval_loss", self.val_loss)
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if progress:
-                progress(Progress(state.global_step, steps, self.loss, self.val_loss))
-
-    return Report()

@@ -6,6 +6,7 @@ from lofi.originality._library import (
     Thresholds,
     build_library,
     load_library,
+    merge_libraries,
     save_library,
 )
 from lofi.originality._melody import Melody, melodies
@@ -13,5 +14,6 @@ from lofi.originality._twins import fingerprint, group_twins
 
 __all__ = [
     "Library", "Match", "Melody", "Report", "Thresholds", "build_library", "check",
-    "fingerprint", "group_twins", "load_library", "melodies", "save_library",
+    "fingerprint", "group_twins", "load_library", "melodies",
+    "merge_libraries", "save_library",
 ]  # fmt: skip

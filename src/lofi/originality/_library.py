@@ -162,6 +162,55 @@ def _decoy(table: MelodyTable, number: int) -> tuple[Melody, list[int]]:
     return Melody("decoy", np.concatenate(pitches).astype(np.int16), onsets - onsets[0]), drawn
 
 
+def merge_libraries(first: Library, second: Library) -> Library:
+    """One library of the works of two, calibrated anew.
+
+    A work that both have under one name is taken once if it is the same, else twice, the second
+    time as "name (2)".
+    """
+    known = {first.names[w]: lines for w, lines in _works(first).items()}
+    names, parts = list(first.names), list(first.parts)
+    table, other = first.search_table.table, second.search_table.table
+    owners = [first.work_of]
+    kept: list[int] = []
+    for work, lines in _works(second).items():
+        name = second.names[work]
+        if known.get(name) == lines:
+            continue
+        while name in known:
+            name = f"{name} (2)"
+        known[name] = lines
+        melodies = np.flatnonzero(second.work_of == work)
+        owners.append(np.full(len(melodies), len(names), np.int64))
+        names.append(name)
+        parts += [second.parts[m] for m in melodies]
+        kept += melodies.tolist()
+    spans = [slice(int(other.starts[m]), int(other.starts[m + 1])) for m in kept]
+    lengths = np.concatenate([table.lengths, other.lengths[kept]])
+    table = MelodyTable(
+        np.concatenate([table.pitches, *(other.pitches[s] for s in spans)]),
+        np.concatenate([table.iois, *(other.iois[s] for s in spans)]),
+        _starts(lengths),
+    )
+    work_of = np.concatenate(owners)
+    search_table = SearchTable(table)
+    search_table.prepare()
+    return Library(
+        tuple(names), tuple(parts), work_of, search_table, _calibrate(search_table, work_of)
+    )
+
+
+def _works(library: Library) -> dict[int, list[tuple[str, bytes, bytes]]]:
+    """The melodies of each work."""
+    table = library.search_table.table
+    found: dict[int, list[tuple[str, bytes, bytes]]] = {}
+    for melody, work in enumerate(library.work_of.tolist()):
+        span = slice(int(table.starts[melody]), int(table.starts[melody + 1]))
+        line = (library.parts[melody], table.pitches[span].tobytes(), table.iois[span].tobytes())
+        found.setdefault(work, []).append(line)
+    return found
+
+
 def save_library(library: Library, path: Path) -> None:
     """Write one `.npz`: names, pitches and inter-onset intervals; the index is not stored.
 

@@ -22,6 +22,7 @@ __all__ = [
     "Legibility",
     "Panel",
     "render_histograms",
+    "render_roll",
     "render_thumbnail",
     "render_video",
     "still",
@@ -154,3 +155,15 @@ def write_evaluation(path: Path, report: Mapping[str, Any]) -> None:
     from lofi.picture import _evaluation
 
     _evaluation.write_evaluation(path, report)
+
+
+def render_roll(path: Path, score: Score, *, title: str, palette: str = "midnight") -> None:
+    """Write a PNG, 1200 pixels wide, of all notes of a score in 4/4, a colour per track.
+
+    Pitched notes above, a row for each semitone; drums below, a row for each of theirs. Louder
+    notes are brighter. The file appears under `path` only when it is whole. Raises InputError for
+    an unknown palette, OSError when the file cannot be written.
+    """
+    from lofi.picture import _roll
+
+    _roll.render_roll(path, score, title=title, palette=palette)

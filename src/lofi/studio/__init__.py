@@ -1,5 +1,6 @@
 """The studio: settings and the pipeline that joins the rooms."""
 
+from lofi.music import processes
 from lofi.studio._batch import BatchResult, make_many
 from lofi.studio._catalogue import import_corpora, read_card
 from lofi.studio._composed import compose_corpus, corpus_diversity
@@ -13,9 +14,8 @@ from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
 from lofi.studio._workers import Limits
 
 __all__ = [
-    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "STAGES", "BatchResult",
-    "Limits", "Package", "Settings", "build_dataset", "compose_corpus", "corpus_diversity",
-    "corpus_stats", "draw_stats", "evaluate", "import_corpora", "load_settings", "make",
-    "make_many", "read_card", "read_entries", "read_head", "tokenize", "train_model",
-    "write_score",
+    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "STAGES", "BatchResult", "Limits",
+    "Package", "Settings", "build_dataset", "compose_corpus", "corpus_diversity", "corpus_stats",
+    "draw_stats", "evaluate", "import_corpora", "load_settings", "make", "make_many", "processes",
+    "read_card", "read_entries", "read_head", "tokenize", "train_model", "write_score",
 ]  # fmt: skip

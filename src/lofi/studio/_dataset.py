@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lofi.brief import InputError
+from lofi.music import Finetuning, Recipe
 from lofi.studio._files import read_json, write_bytes, write_json
 from lofi.studio._metadata import Entry, read_entries, read_head
 
 FEW_FILES = 20  # below this a model learns a corpus by heart rather than from it
+MANY_TIMES = 60  # so often may each segment be read; the shipped model read each about ten times
 
 
 def build_dataset(
@@ -94,25 +97,85 @@ def _digest(hashes: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
 
 
-def train_model(dataset: Path, out: Path, *, ship: bool = False, **options: Any) -> dict[str, Any]:
+def train_model(
+    dataset: Path,
+    out: Path,
+    *,
+    recipe: Recipe,
+    base: Path | str | None = None,
+    finetuning: Finetuning | None = None,
+    steps: int | None = None,
+    ship: bool = False,
+    warn: Callable[[str], None] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
     """Train on a data set (see `lofi.music.train`), and put its melodies beside the model.
 
-    With `ship` the checkpoint is marked as one that may be passed on; a data set that holds a
-    corpus which may not raises InputError before any work.
+    `base` is a model to start from, a folder or "shipped"; the recipe is then that of `finetuning`.
+    `steps` goes before the recipe's. With `ship` the checkpoint is marked as one that may be passed
+    on; a data set or base that holds a corpus which may not raises InputError before any work.
+    `warn` is told in a sentence when there is little to learn from.
     """
-    from lofi.music import train
+    from lofi.music import SHIPPED, all_corpora, open_model, processes, train
+    from lofi.originality import load_library, merge_libraries, save_library
 
     melodies = dataset / "melodies.npz"
     if not melodies.is_file():
         raise InputError(f"{melodies} is missing. Make the data set with `lofi dataset`.")
-    corpora = read_json(dataset / "dataset.json")["corpora"]
+    described = read_json(dataset / "dataset.json")
+    corpora, segments = described["corpora"], described["segments"]["train"]
+    model = None
+    if base is not None:
+        model = open_model(SHIPPED if base == "shipped" else Path(base))
+        corpora = all_corpora(model, corpora)
+        recipe = (finetuning or Finetuning()).recipe(recipe, segments, steps)
+    elif steps:
+        recipe = replace(recipe, steps=steps)
     refused = [n for n, c in corpora.items() if c.get("tier") != "ship"]
+    if ship and model and model.card.get("tier") != "ship":
+        refused = refused or [f"the model in {model.path}"]
     if ship and refused:
         raise InputError(
             f"not for shipping: {', '.join(refused)}. Their licence is for tests alone or is not "
             "stated. Take them out of data/raw_midi, or, where the licence allows it, set `tier: "
             "ship` in their corpus.yaml; then run `lofi tokenize` and `lofi dataset` again."
         )
-    card = train(dataset, out, tier="ship" if ship else "test", **options)
-    write_bytes(out / "melodies.npz", melodies.read_bytes())
+    first, count = processes()
+    if warn and first == 0 and (told := _little(described, recipe, model is not None, count)):
+        warn(told)
+    card = train(
+        dataset,
+        out,
+        recipe=recipe,
+        base=model,
+        tier="ship" if ship else "test",
+        draw=_draw_roll,
+        **options,
+    )
+    if first == 0:
+        if model and model.melodies.is_file():
+            both = merge_libraries(load_library(model.melodies), load_library(melodies))
+            save_library(both, out / "melodies.npz")
+        else:
+            write_bytes(out / "melodies.npz", melodies.read_bytes())
     return card
+
+
+def _little(described: dict[str, Any], recipe: Recipe, tuned: bool, count: int) -> str | None:
+    """What to say of a data set that is small for what is to be learnt from it."""
+    files, segments = described["files"]["train"], described["segments"]["train"]
+    times = recipe.steps * recipe.batch_size * count / max(1, segments)
+    if files >= FEW_FILES and times <= MANY_TIMES:
+        return None
+    start = "" if tuned else "Start from a model that knows music (--from shipped). "
+    return (
+        f"{files:,} files ({segments:,} segments) are few for {recipe.steps:,} steps: each is read "
+        f"about {times:.0f} times, and the model will know them by heart rather than learn from "
+        f"them. {start}More MIDI helps, or `lofi corpus compose` beside it."
+    )
+
+
+def _draw_roll(score: Any, path: Path) -> None:
+    from lofi.picture import render_roll
+
+    render_roll(path, score, title=path.stem.replace("-", " "))

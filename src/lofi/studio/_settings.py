@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lofi.brief import InputError
-from lofi.music import Architecture, Bounds, Quality, Recipe, Sampling
+from lofi.music import Architecture, Bounds, Finetuning, Quality, Recipe, Sampling
 from lofi.studio._workers import Limits
 
 CONFIG_FILE = Path("config.yaml")
@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     split: Split = Field(default_factory=Split)
     architecture: Architecture = Field(default_factory=Architecture)
     training: Recipe = Field(default_factory=Recipe)
+    finetuning: Finetuning = Field(default_factory=Finetuning)
     sampling: Sampling = Field(default_factory=Sampling)
     generation: Generation = Field(default_factory=Generation)
     video: Video = Field(default_factory=Video)
