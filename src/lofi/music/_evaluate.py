@@ -89,6 +89,7 @@ def adherence(score: symusic.Score, plan: Plan, brief: Brief) -> dict[str, float
     of density and instruments. NaN where a figure does not apply.
     """
     assert brief.key
+    assert brief.duration_s
     told = measure(score)
     parts = notes_by_part(score)
     players, followed = [], []

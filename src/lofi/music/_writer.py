@@ -7,6 +7,7 @@ players or with a new melody. `rate` measures how good a candidate is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -35,7 +36,7 @@ COPIED_FREELY = 8
 COPIED_PENALTY = 0.02
 
 # Rows of the model at work side by side: enough to fill the processor's multiplications.
-ROWS = 16
+ROWS = 12
 BEFORE_BARS = 4  # how much of the music before a stretch the model is shown
 KEPT_NOTES = 300  # of a stretch at most: they take about two tokens each of the context
 
@@ -142,18 +143,35 @@ class Writer:
         if not tasks:
             return
         jobs = [self._job(task, candidate) for task in tasks for candidate in range(self._best_of)]
-        written = sample(
-            self._model.engine(min(ROWS, len(jobs)), self._threads),
-            jobs,
-            bpe=self._model.bpe,
-            sampling=self._sampling,
-            progress=progress,
-        )
+        written = self._sampled(jobs, progress)
         height: float | None = None  # mean pitch of the chords of the stretch before
         for i, task in enumerate(tasks):
             candidates = written[i * self._best_of : (i + 1) * self._best_of]
             task.notes = self._choose(task, candidates, height)
             height = height_of(task.notes) or height
+
+    def _sampled(self, jobs: list[Job], progress: Callable[[float], None]) -> list[list[int]]:
+        """Every thread has an engine of its own and every so many of the jobs."""
+        threads = min(self._threads, len(jobs))
+        shares = [jobs[i::threads] for i in range(threads)]
+        done = [0.0] * threads
+
+        def work(i: int) -> list[list[int]]:
+            def told(fraction: float) -> None:
+                done[i] = fraction
+                if i == 0:  # the caller is told from one thread only
+                    progress(sum(done) / threads)
+
+            engine = self._model.engine(min(ROWS, len(shares[i])))
+            return sample(
+                engine, shares[i], bpe=self._model.bpe, sampling=self._sampling, progress=told
+            )
+
+        if threads == 1:
+            return work(0)
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(work, range(threads)))
+        return [parts[i % threads][i // threads] for i in range(len(jobs))]
 
     def _levels(self, task: _Task) -> dict[str, int]:
         """How busy each part is to be: as planned, or as it is where it is kept."""

@@ -42,7 +42,7 @@ class Generation:
     """How a score is written."""
 
     best_of: int = 4
-    threads: int = 1  # a second one saves little time and doubles the work of a small model
+    threads: int = 2  # engines side by side; any number writes the same music
     attempts: int = 3  # new tries when a score is found to copy its training corpus
 
 
