@@ -350,8 +350,9 @@ def rate(
     of the scale). strong: the same for notes on beats one and three. density: how near each part
     is to the density asked, nothing for one that is silent. presence: beats in which something
     sounds, times half bars with a drum where there are drums. variety: bars of the melody that are
-    not all alike. continuity: how near the chords lie to `height`, the mean pitch of the stretch
-    before (1 if there was none).
+    not all alike. line: steps of the melody of a third at most, which can be sung. backbeat: second
+    and fourth beats with a snare, where drums are asked for that are not sparse. continuity: how
+    near the chords lie to `height`, the mean pitch of the stretch before (1 if there was none).
     """
     members = [set(c.pitch_classes) for c in chords]
     scale = set(key.scale)
@@ -387,16 +388,20 @@ def rate(
         "density": float(np.mean(matched)) if matched else 1.0,
         "presence": presence,
         "variety": _variety(lead, bars) if lead is not None and len(lead) else 0.5,
+        "line": _singable(lead) if lead is not None else 1.0,
+        "backbeat": _backbeat(parts["drums"], bars) if levels.get("drums", 0) > 1 else 1.0,
     }
     near = 1.0 if height is None or here is None else max(0.0, 1 - abs(here - height) / 8)
     figures["continuity"] = near
     weight = {
-        "consonance": 0.25,
-        "strong": 0.15,
-        "density": 0.2,
-        "presence": 0.2,
+        "consonance": 0.2,
+        "strong": 0.1,
+        "density": 0.25,
+        "presence": 0.15,
         "variety": 0.05,
-        "continuity": 0.15,
+        "line": 0.1,
+        "backbeat": 0.05,
+        "continuity": 0.1,
     }
     figures["total"] = sum(weight[k] * v for k, v in figures.items())
     return figures
@@ -406,6 +411,20 @@ def height_of(parts: dict[str, Notes]) -> float | None:
     """The mean pitch of the parts that play chords; None if none does."""
     pitches = [parts[p].pitch for p in ("keys", "guitar", "pad") if p in parts and len(parts[p])]
     return float(np.concatenate(pitches).mean()) if pitches else None
+
+
+def _singable(lead: Notes) -> float:
+    """Share of the melody's intervals of at most a third; 0.5 where there are too few to tell."""
+    intervals = np.abs(np.diff(lead.pitch))
+    return float((intervals <= 4).mean()) if len(intervals) > 2 else 0.5
+
+
+def _backbeat(drums: Notes, bars: int) -> float:
+    """Share of second and fourth beats on which a snare, rim or clap is struck."""
+    struck = drums.onset[np.isin(drums.pitch, (37, 38, 39, 40))]
+    place = struck / TICKS_PER_BEAT
+    beats = np.unique(np.round(place[np.abs(place - np.round(place)) < 0.1])).astype(int)
+    return min(1.0, int((beats % 2 == 1).sum()) / (2 * bars))
 
 
 def _variety(lead: Notes, bars: int) -> float:
