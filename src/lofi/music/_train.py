@@ -102,7 +102,7 @@ class Recipe:
 class Finetuning:
     """What changes in the recipe for a model that has learnt music already."""
 
-    learning_rate: float = 5e-4
+    learning_rate: float = 1.5e-3
     epochs: float = 8  # how often it reads each segment
 
     def recipe(self, base: Recipe, segments: int, steps: int | None = None) -> Recipe:
