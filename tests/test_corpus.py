@@ -15,7 +15,7 @@ import symusic
 from hostile import HOSTILE_NAMES, write_hostile_folder
 
 from lofi.brief import InputError
-from lofi.music import Bounds, Quality, vocabulary
+from lofi.music import Bounds, Quality, Recipe, vocabulary
 from lofi.originality import load_library
 from lofi.studio import (
     Limits,
@@ -301,7 +301,7 @@ def test_a_checkpoint_for_shipping_is_refused_on_a_corpus_that_may_not(root: Pat
     run(root)
     build_dataset(root / "tokenized", root / "metadata.json", root / "ds", val_share=0.1, seed=1)
     with pytest.raises(InputError, match="not for shipping: composed"):
-        train_model(root / "ds", root / "model", ship=True)
+        train_model(root / "ds", root / "model", recipe=Recipe(), ship=True)
     assert not (root / "model").exists()
 
 

@@ -210,9 +210,9 @@ def test_drawing_takes_what_sorting_the_whole_row_would_take():
     expected = []
     for row, u in zip(logits, uniform[:, 1], strict=True):
         best = np.argsort(-row)[:40]
-        weight = np.exp((row[best] - row[best[0]]) / 0.75)
+        weight = np.exp((row[best] - row[best[0]]) / Sampling().temperature)
         weight /= weight.sum()
-        kept = weight[np.cumsum(weight) - weight <= 0.92]
+        kept = weight[np.cumsum(weight) - weight <= Sampling().top_p]
         expected.append(best[np.searchsorted(np.cumsum(kept), u * kept.sum(), side="right")])
     assert draw(logits, np.zeros(400, np.int64), Sampling(), uniform).tolist() == expected
 

@@ -14,16 +14,16 @@ from lofi.music._tokens import chord_control, chord_ids, vocabulary
 
 # A token less likely than the best by more than e to this power (one in nine million) is not drawn.
 UNHEARD_OF = 16.0
-WHEN_TOP_P = 0.97  # of when and by whom the next note is played
+WHEN_TOP_P = 0.98  # of when and by whom the next note is played
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How tokens are drawn. `max_length` bounds a stretch in tokens, controls included."""
 
-    temperature: float = 0.75
+    temperature: float = 0.95
     top_k: int = 40
-    top_p: float = 0.92
+    top_p: float = 0.96
     max_length: int = 1024
 
 

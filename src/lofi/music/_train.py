@@ -55,10 +55,10 @@ class Recipe:
     loss is won, begins at once, and the run ends with it.
     """
 
-    steps: int = 4000
-    decay_steps: int = 1000
-    batch_size: int = 8  # segments on each device
-    learning_rate: float = 4e-3
+    steps: int = 2500
+    decay_steps: int = 800
+    batch_size: int = 12  # segments on each device
+    learning_rate: float = 3e-3
     warmup_steps: int = 100
     weight_decay: float = 0.1
     dropout: float = 0.0  # of embeddings and residuals; in attention it halves the speed on CPU

@@ -350,7 +350,7 @@ def rate(
     of the scale). strong: the same for notes on beats one and three. density: how near each part
     is to the density asked, nothing for one that is silent. presence: beats in which something
     sounds, times half bars with a drum where there are drums. variety: bars of the melody that are
-    not all alike. line: steps of the melody of a third at most, which can be sung. backbeat: second
+    not all alike. line: how far the melody goes by steps. backbeat: second
     and fourth beats with a snare, where drums are asked for that are not sparse. continuity: how
     near the chords lie to `height`, the mean pitch of the stretch before (1 if there was none).
     """
@@ -396,8 +396,8 @@ def rate(
     weight = {
         "consonance": 0.2,
         "strong": 0.1,
-        "density": 0.25,
-        "presence": 0.15,
+        "density": 0.3,
+        "presence": 0.1,
         "variety": 0.05,
         "line": 0.1,
         "backbeat": 0.05,
@@ -413,10 +413,14 @@ def height_of(parts: dict[str, Notes]) -> float | None:
     return float(np.concatenate(pitches).mean()) if pitches else None
 
 
+# Of a melodic interval by semitones: steps above all, then thirds, notes repeated, fourths, leaps.
+_WORTH = np.array([0.5, 1, 1, 0.7, 0.7, 0.4, 0.2, 0.3, 0])
+
+
 def _singable(lead: Notes) -> float:
-    """Share of the melody's intervals of at most a third; 0.5 where there are too few to tell."""
-    intervals = np.abs(np.diff(lead.pitch))
-    return float((intervals <= 4).mean()) if len(intervals) > 2 else 0.5
+    """Mean worth of the melody's intervals; 0.5 where there are too few to tell."""
+    intervals = np.minimum(np.abs(np.diff(lead.pitch)), len(_WORTH) - 1)
+    return float(_WORTH[intervals].mean()) if len(intervals) > 2 else 0.5
 
 
 def _backbeat(drums: Notes, bars: int) -> float:
