@@ -183,7 +183,12 @@ def test_the_chain_writes_valid_music_under_the_grammar(chain: Markov):
         ),
     ]
     jobs = [Job(prompt, Stretch(3, ("lead",), key), seed) for seed in range(4)]
-    for ids in sample(chain.engine(4), jobs, bpe=chain.bpe, sampling=Sampling(max_length=400)):
+    for ids in sample(
+        chain.engine(4),
+        jobs,
+        bpe=chain.bpe,
+        sampling=Sampling(temperature=0.7, top_p=0.9, max_length=400),
+    ):
         bars = decode_bars(ids)
         assert len(bars) == 3
         pitches = notes_by_part(decode(bars, 80))["lead"].pitch
