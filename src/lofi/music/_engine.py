@@ -63,14 +63,14 @@ class Model:
         """The melodies the model was trained on, for the originality check."""
         return self.path / MELODIES_FILE
 
-    def engine(self, batch: int, threads: int = 1) -> Engine:
-        """A session for `batch` sequences at once: on a GPU if it can be, else on `threads`."""
+    def engine(self, batch: int) -> Engine:
+        """A session for `batch` sequences at once: on a GPU if it can be, else on one thread."""
         arch, weights = self.card["architecture"], self.path / WEIGHTS_FILE
         if weights.is_file() and cuda_is_usable():
             from lofi.music._torch_engine import TorchEngine
 
             return TorchEngine(weights, arch, batch, "cuda")
-        return OnnxEngine(self.path / GRAPH_FILE, arch, batch, threads)
+        return OnnxEngine(self.path / GRAPH_FILE, arch, batch, 1)
 
 
 def cuda_is_usable() -> bool:

@@ -328,13 +328,13 @@ Logits = Callable[[np.ndarray], np.ndarray]
 """Gives the logits (T, V) of what follows each of ids (T,)."""
 
 
-def hearing(model: Model, threads: int = 1) -> Logits:
+def hearing(model: Model) -> Logits:
     """The model as a listener: it reads a whole sequence and says what it expects at each place."""
     import onnxruntime as ort
 
     ort.disable_telemetry_events()
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     graph = str(model.path / GRAPH_FILE)

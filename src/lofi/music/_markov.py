@@ -145,7 +145,7 @@ class Markov:
             self._rows[context] = row
         return row
 
-    def engine(self, batch: int, threads: int = 1) -> MarkovEngine:
+    def engine(self, batch: int) -> MarkovEngine:
         """Gives log-probabilities where a model's engine gives logits."""
         return MarkovEngine(self, batch)
 

@@ -22,7 +22,7 @@ import numpy as np
 from lofi.brief import InputError, LofiError
 from lofi.music._bpe import Bpe
 from lofi.music._dataset import Augment, Dropout, Segments, Variation
-from lofi.music._engine import CARD_FILE, GRAPH_FILE, MERGES_FILE, Model
+from lofi.music._engine import CARD_FILE, GRAPH_FILE, MERGES_FILE, WEIGHTS_FILE, Model
 from lofi.music._tokens import vocabulary
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     Draw = Callable[[symusic.Score, Path], None]
 
-WEIGHTS_FILE = "model.safetensors"
 _ORIGIN_FILE = "origin.json"  # which model a run in this folder started from
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lofi.brief import PALETTES, InputError, one_of
 from lofi.picture._colour import BLACK, Colours, Rgb, mix
+from lofi.picture._files import write_whole
 from lofi.picture._paint import box, down, fill, line, polygon
 from lofi.picture._text import Line, clean, fit_line, set_line
 
@@ -124,12 +125,7 @@ def render_histograms(
         _draw_ground(canvas, across, look)
         _write(canvas, "no histograms", _MEDIUM, 24, look.quiet, across / 2, _CARD_HEIGHT / 2, 0.5)
     data = surface.makeImageSnapshot().encodeToData(skia.EncodedImageFormat.kPNG, 100)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(bytes(data))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, bytes(data))
 
 
 def _draw_ground(canvas: skia.Canvas, width: float, look: _Look) -> None:

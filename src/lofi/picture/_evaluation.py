@@ -9,12 +9,12 @@ phone, and everything that a plot shows stands in a table too.
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from lofi.picture._files import write_whole
 
 Json = Any
 
@@ -73,15 +73,7 @@ svg .name { fill: var(--ink); } svg .axis { stroke: var(--line); } svg .aim { st
 
 def write_evaluation(path: Path, report: Mapping[str, Json]) -> None:
     """Write the page of an evaluation's `report.json`, whole or not at all."""
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(evaluation_page(report))
-        Path(aside).chmod(0o644)
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
+    write_whole(path, evaluation_page(report).encode())
 
 
 def evaluation_page(report: Mapping[str, Json]) -> str:

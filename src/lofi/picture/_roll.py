@@ -10,6 +10,7 @@ import skia
 
 from lofi.brief import PALETTES, one_of
 from lofi.picture._colour import Colours, Rgb, mix
+from lofi.picture._files import write_whole
 from lofi.picture._paint import box, fill, line
 from lofi.picture._text import fit_line
 
@@ -69,9 +70,4 @@ def render_roll(path: Path, score: Score, *, title: str, palette: str = "midnigh
             loud = 0.45 + 0.55 * int(notes["velocity"][note]) / 127
             canvas.drawRect(box(x0, y + 1, max(x1 - 1, x0 + 2), y + _ROW - 1), fill(colour, loud))
     data = surface.makeImageSnapshot().encodeToData(skia.EncodedImageFormat.kPNG, 100)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(bytes(data))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, bytes(data))

@@ -13,6 +13,7 @@ import skia
 from lofi.brief import PALETTES, LofiError, one_of
 from lofi.picture._colour import BLACK, WHITE, Colours, Rgb, luminance, mix
 from lofi.picture._features import BANDS
+from lofi.picture._files import write_whole
 from lofi.picture._layout import WIDTH, Box
 from lofi.picture._legibility import MAX_BYTES, Legibility
 from lofi.picture._motion import Moment, Show
@@ -76,12 +77,7 @@ def render_thumbnail(
             f"the thumbnail for {title!r} cannot be made legible ({legibility}): "
             "use fewer or other words."
         )
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, data)
     return legibility
 
 
