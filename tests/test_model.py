@@ -18,6 +18,7 @@ from lofi.music import (
     compose,
     decode,
     decode_bars,
+    generate,
     notes_by_part,
     open_model,
     vocabulary,
@@ -357,3 +358,15 @@ def test_a_missing_or_foreign_model_is_named_with_the_remedy(tmp_path: Path, unt
     (other / "lofi.json").write_text("{")
     with pytest.raises(InputError, match="model card"):
         open_model(other)
+
+
+def test_any_number_of_threads_writes_the_same_music():
+    """The shipped model; the last thread has one stretch alone."""
+    brief = Brief(seed=4, mood="chill").settled()
+    written = [
+        generate(
+            brief, open_model(None), bars=12, sampling=Sampling(), best_of=1, threads=threads
+        ).score.dumps_midi()
+        for threads in (1, 2, 3)
+    ]
+    assert written[0] == written[1] == written[2]

@@ -162,7 +162,8 @@ class Writer:
                 if i == 0:  # the caller is told from one thread only
                     progress(sum(done) / threads)
 
-            engine = self._model.engine(min(ROWS, len(shares[i])))
+            # A row alone takes another kernel, whose last digits differ.
+            engine = self._model.engine(min(ROWS, max(2, len(shares[i]))))
             return sample(
                 engine, shares[i], bpe=self._model.bpe, sampling=self._sampling, progress=told
             )
