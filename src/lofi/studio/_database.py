@@ -1,0 +1,188 @@
+"""The database: one engine for SQLite or PostgreSQL, its transactions and its migrations."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from lofi.brief import InputError, LofiError
+from lofi.studio._tables import Table
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_MS = 15_000
+
+
+class Database:
+    """Transactions on the studio's tables. Threads share it; each block has a connection alone."""
+
+    def __init__(self, url: str) -> None:
+        """Raises InputError for a URL that is neither SQLite nor PostgreSQL."""
+        self.url = _url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            assert self.url.database
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            self.engine = sa.create_engine(self.url, connect_args={"timeout": _BUSY_MS / 1000})
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            # A connection that the server dropped is noticed before it is used.
+            self.engine = sa.create_engine(
+                self.url, pool_pre_ping=True, pool_size=10, max_overflow=20
+            )
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A consistent view; nothing written in it is kept."""
+        with self._block(write=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction: committed at the end, undone by an exception.
+
+        SQLite has one writer at a time: others wait here, not in the middle of their work.
+        """
+        with self._block(write=True) as session:
+            yield session
+            session.commit()
+
+    @contextmanager
+    def _block(self, *, write: bool) -> Iterator[Session]:
+        options = {"lofi_write": write}
+        connection = None
+        try:
+            connection = self.engine.connect().execution_options(**options)
+            with Session(connection, expire_on_commit=False) as session:
+                yield session
+        except sa.exc.OperationalError as error:
+            raise DatabaseError(self._explain(error)) from error
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _explain(self, error: sa.exc.OperationalError) -> str:
+        told = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+        shown = self.url.render_as_string(hide_password=True)
+        if "disk is full" in told or "No space left" in told:
+            return f"the disk of the database {shown} is full. Free some space; it goes on then."
+        if "no such table" in told:
+            return f"the database {shown} is not set up. Run `lofi db upgrade`."
+        return f"the database {shown} does not answer: {told}. Check that it runs and its URL."
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the tables to a revision: up, or down for an older one."""
+        from alembic import command
+
+        with self.engine.connect() as connection:
+            config = self._alembic(connection)
+            newest = self.revisions()[-1]
+            current = self.revision()
+            if current is not None and current not in self.revisions():
+                raise LofiError(
+                    f"the database is of a newer version ({current}) than this program knows "
+                    f"(up to {newest}). Install the newer program again."
+                )
+            down = revision == "base" or (
+                current is not None
+                and revision in self.revisions()
+                and self.revisions().index(revision) < self.revisions().index(current)
+            )
+            (command.downgrade if down else command.upgrade)(config, revision)
+            connection.commit()
+
+    def revision(self) -> str | None:
+        """The revision the tables are at, or None for an empty database."""
+        from alembic.runtime.migration import MigrationContext
+
+        with self.engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def revisions(self) -> list[str]:
+        """All revisions, oldest first."""
+        from alembic.script import ScriptDirectory
+
+        script = ScriptDirectory(str(_MIGRATIONS))
+        return [r.revision for r in script.walk_revisions()][::-1]
+
+    def drift(self) -> list[Any]:
+        """What the tables in the database lack or have beyond those of the program."""
+        from alembic.autogenerate import compare_metadata
+        from alembic.runtime.migration import MigrationContext
+
+        with self.engine.connect() as connection:
+            context = MigrationContext.configure(
+                connection, opts={"compare_type": True, "include_name": _ours}
+            )
+            return list(compare_metadata(context, Table.metadata))
+
+    def require_current(self) -> None:
+        """Raise LofiError with the remedy unless the tables are those of this program."""
+        current, newest = self.revision(), self.revisions()[-1]
+        if current != newest:
+            raise LofiError(
+                f"the database {self.url.render_as_string(hide_password=True)} is at "
+                f"{current or 'no revision'}, this program needs {newest}. Run `lofi db upgrade`."
+            )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _alembic(self, connection: sa.Connection) -> Any:
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.attributes["connection"] = connection
+        return config
+
+
+class DatabaseError(LofiError):
+    """The database does not answer, or cannot write: it may pass."""
+
+
+def _url(text: str) -> sa.URL:
+    try:
+        url = sa.make_url(text)
+        backend = url.get_backend_name()
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise InputError(
+            "the database setting cannot be read as a URL. Write "
+            "postgresql://user:password@host/name, or leave it out for SQLite."
+        ) from error
+    if backend == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and url.database and url.database != ":memory:":
+        return url.set(drivername="sqlite")
+    raise InputError(
+        f"the database setting names {backend}; it can be postgresql:// or sqlite:///PATH."
+    )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver's own idea of transactions begins them too late; we say BEGIN ourselves.
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # what was committed outlives a power cut
+        f"busy_timeout={_BUSY_MS}",
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes later would fail when another wrote meanwhile.
+    write = connection.get_execution_options().get("lofi_write", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _ours(name: str | None, kind: str, _parents: object) -> bool:
+    return kind != "table" or name in Table.metadata.tables

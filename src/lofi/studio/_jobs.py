@@ -1,0 +1,286 @@
+"""Jobs as rows: ordered, cancelled, tried again, looked at. `_worker` carries them out.
+
+A job is one track: its commission, and a row for each stage. Whoever writes a row here need not run
+the work: a worker finds it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from lofi.brief import InputError
+from lofi.studio._database import Database
+from lofi.studio._events import record
+from lofi.studio._stages import STAGES, Commission
+from lofi.studio._tables import Artifact, Job, JobStage, now
+
+FIRST_LANE = next(iter(STAGES.values())).lane
+ENDED = ("done", "failed", "cancelled")
+PRIORITIES = {"now": 1, "batch": 5, "daily": 8}
+_HISTORY = 200  # finished stages from which the time left is guessed
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked of the studio: a commission, and how it is queued.
+
+    Of orders with the same `dedup_key` the first one stands, for ever.
+    """
+
+    commission: Commission
+    priority: int = PRIORITIES["now"]
+    not_before: datetime | None = None
+    dedup_key: str | None = None
+
+
+def submit(
+    session: Session, orders: Sequence[Order], *, actor: str, batch_id: str | None = None
+) -> list[str]:
+    """Write the jobs of some orders; gives their ids, in order. Many have one batch."""
+    if batch_id is None and len(orders) > 1:
+        batch_id = new_id()
+    ids = []
+    for order in orders:
+        if order.dedup_key is not None:
+            there = session.scalar(sa.select(Job.id).where(Job.dedup_key == order.dedup_key))
+            if there:
+                ids.append(there)
+                continue
+        job = Job(
+            id=new_id(),
+            batch_id=batch_id,
+            title=order.commission.title,
+            commission=order.commission.to_json(),
+            lane=FIRST_LANE,
+            priority=order.priority,
+            not_before=order.not_before,
+            delay_s=_delay_s(order.not_before),
+            dedup_key=order.dedup_key,
+            requested_by=actor,
+        )
+        session.add(job)
+        session.flush()
+        for place, stage in enumerate(STAGES.values()):
+            session.add(JobStage(job_id=job.id, name=stage.name, place=place))
+        record(session, actor, "queued", "job", job.id, title=job.title, batch_id=batch_id)
+        ids.append(job.id)
+    session.flush()
+    return ids
+
+
+def _delay_s(moment: datetime | None) -> float:
+    return max(0.0, (moment - now()).total_seconds()) if moment else 0.0
+
+
+def new_id() -> str:
+    """A name that nobody guesses and that sorts by nothing: 16 hex characters."""
+    return secrets.token_hex(8)
+
+
+def find(session: Session, job_id: str, *, lock: bool = False) -> Job:
+    """The job of that id. Raises InputError."""
+    job = session.get(Job, job_id, with_for_update=lock or None)
+    if job is None:
+        raise InputError(f"there is no job {job_id!r}. `lofi jobs` lists them.")
+    return job
+
+
+def cancel(session: Session, job_id: str, *, actor: str) -> Job:
+    """Stop a job: at once where it waits, within two seconds where it runs.
+
+    Raises InputError for one that has ended.
+    """
+    job = find(session, job_id, lock=True)
+    if job.state in ENDED:
+        raise InputError(f"job {job_id} is {job.state} already: there is nothing to cancel.")
+    record(session, actor, "asked to cancel", "job", job.id)
+    job.cancel_requested = True
+    if job.state != "running":
+        end(session, job, "cancelled", actor=actor)
+    return job
+
+
+def retry(session: Session, job_id: str, *, actor: str) -> Job:
+    """Try a job again that failed or was cancelled; what it has finished stays finished."""
+    job = find(session, job_id, lock=True)
+    if job.state not in ("failed", "cancelled"):
+        raise InputError(f"job {job_id} is {job.state}: only one that failed can be tried again.")
+    stages = session.scalars(
+        sa.select(JobStage).where(JobStage.job_id == job_id).order_by(JobStage.place)
+    ).all()
+    left = [s for s in stages if s.state != "done"]
+    for stage in left:
+        stage.state, stage.progress = "waiting", 0.0
+    job.lane = STAGES[left[0].name].lane if left else STAGES[stages[-1].name].lane
+    job.tries, job.cancel_requested, job.error, job.finished_at = 0, False, None, None
+    job.not_before, job.delay_s = None, 0.0
+    hand_out(session, job, "tried again", actor=actor)
+    return job
+
+
+def hand_out(
+    session: Session, job: Job, verb: str, *, actor: str, delay_s: float = 0.0, **detail: Any
+) -> None:
+    """Put a job back among those that wait, under a new epoch: earlier holders lose it."""
+    job.epoch += 1
+    job.state = "waiting" if delay_s else "queued"
+    job.worker_id = None
+    job.delay_s = delay_s
+    job.not_before = now() + timedelta(seconds=delay_s) if delay_s else None
+    record(session, actor, verb, "job", job.id, epoch=job.epoch, **detail)
+
+
+def end(session: Session, job: Job, state: str, *, actor: str, error: str | None = None) -> None:
+    """Close a job as `done`, `failed` or `cancelled`."""
+    job.state, job.error, job.finished_at, job.worker_id = state, error, now(), None
+    session.execute(
+        sa.update(JobStage)
+        .where(JobStage.job_id == job.id, JobStage.state == "running")
+        .values(state="failed" if state == "failed" else "waiting")
+    )
+    record(session, actor, state, "job", job.id, **({"error": error} if error else {}))
+
+
+# Looking ---------------------------------------------------------------------------------------
+
+
+def listing(
+    session: Session,
+    *,
+    states: Sequence[str] = (),
+    batch_id: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> tuple[list[dict[str, Any]], int]:
+    """Jobs as plain values, the newest first, and how many there are in all."""
+    query = sa.select(Job)
+    if states:
+        query = query.where(Job.state.in_(states))
+    if batch_id:
+        query = query.where(Job.batch_id == batch_id)
+    total = session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
+    jobs = session.scalars(
+        query.order_by(Job.created_at.desc(), Job.id).limit(limit).offset(offset)
+    ).all()
+    return views(session, jobs), total
+
+
+def view(session: Session, job_id: str) -> dict[str, Any]:
+    """A job as plain values: stages, progress, time left, error with cause and remedy."""
+    return views(session, [find(session, job_id)])[0]
+
+
+def views(session: Session, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Jobs as plain values."""
+    stages: dict[str, list[JobStage]] = {job.id: [] for job in jobs}
+    rows = session.scalars(
+        sa.select(JobStage).where(JobStage.job_id.in_(stages)).order_by(JobStage.place)
+    )
+    for row in rows:
+        stages[row.job_id].append(row)
+    paces = stage_paces(session) if any(j.state not in ENDED for j in jobs) else {}
+    return [_view(job, stages[job.id], paces) for job in jobs]
+
+
+def _view(job: Job, stages: list[JobStage], paces: dict[str, float]) -> dict[str, Any]:
+    music_s = float(job.commission["brief"]["duration_s"])
+    cost = {s.name: paces.get(s.name, 0.0) * music_s for s in stages}
+    known = bool(stages) and all(s.name in paces for s in stages)
+    whole = sum(cost.values()) if known else float(len(stages))
+    weight = {s.name: (cost[s.name] if known else 1.0) / (whole or 1.0) for s in stages}
+    done = sum(weight[s.name] * (1.0 if s.state == "done" else s.progress) for s in stages)
+    eta_s = round((1 - done) * whole, 1) if known and job.state not in ENDED else None
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "title": job.title,
+        "state": job.state,
+        "batch_id": job.batch_id,
+        "track_id": job.track_id,
+        "priority": job.priority,
+        "progress": 1.0 if job.state == "done" else round(done, 4),
+        # The work that is left, once it runs: what waits before it in the queue is not counted.
+        "eta_s": eta_s,
+        "stages": [
+            {
+                "name": s.name,
+                "state": s.state,
+                "progress": round(s.progress, 4),
+                "runs": s.runs,
+                "reused_from": s.reused_from,
+                "seconds": _seconds(s),
+            }
+            for s in stages
+        ],
+        "error": explained(job.error),
+        "asked": job.commission["asked"],
+        "brief": job.commission["brief"],
+        "tries": job.tries,
+        "cancel_requested": job.cancel_requested,
+        "not_before": _told(job.not_before),
+        "requested_by": job.requested_by,
+        "worker_id": job.worker_id,
+        "created_at": _told(job.created_at),
+        "started_at": _told(job.started_at),
+        "finished_at": _told(job.finished_at),
+    }
+
+
+def _seconds(stage: JobStage) -> float | None:
+    if stage.state != "done" or not stage.started_at or not stage.finished_at:
+        return None
+    return round((stage.finished_at - stage.started_at).total_seconds(), 3)
+
+
+def _told(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
+
+
+def explained(error: str | None) -> dict[str, str] | None:
+    """An error as its cause (the first sentence) and its remedy (the rest)."""
+    if error is None:
+        return None
+    cause, _, remedy = re.sub(r"(?<=[.!?]) (?=[A-Z`])", "\n", error, count=1).partition("\n")
+    return {"cause": cause, "remedy": remedy}
+
+
+def stage_paces(session: Session) -> dict[str, float]:
+    """Seconds of work per second of music, by stage: medians of what was finished lately."""
+    rows = session.execute(
+        sa.select(JobStage.name, JobStage.started_at, JobStage.finished_at, Job.commission)
+        .join(Job, Job.id == JobStage.job_id)
+        .where(JobStage.state == "done", JobStage.reused_from.is_(None), JobStage.runs > 0)
+        .order_by(JobStage.finished_at.desc())
+        .limit(_HISTORY)
+    )
+    paces: dict[str, list[float]] = {}
+    for name, begun, ended, commission in rows:
+        if begun and ended:
+            spent = max(0.0, (ended - begun).total_seconds())
+            paces.setdefault(name, []).append(spent / float(commission["brief"]["duration_s"]))
+    return {name: statistics.median(values) for name, values in paces.items()}
+
+
+def artifacts(session: Session, job_id: str) -> list[Artifact]:
+    """The files of a job, by name."""
+    return list(
+        session.scalars(
+            sa.select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)
+        )
+    )
+
+
+def counts(database: Database) -> dict[str, int]:
+    """How many jobs there are in each state."""
+    with database.read() as session:
+        rows = session.execute(sa.select(Job.state, sa.func.count()).group_by(Job.state))
+        return {state: count for state, count in rows}
