@@ -136,18 +136,23 @@ def hand_out(
     job.worker_id = None
     job.delay_s = delay_s
     job.not_before = now() + timedelta(seconds=delay_s) if delay_s else None
+    _stop_stages(session, job.id, "waiting")
     record(session, actor, verb, "job", job.id, epoch=job.epoch, **detail)
 
 
 def end(session: Session, job: Job, state: str, *, actor: str, error: str | None = None) -> None:
     """Close a job as `done`, `failed` or `cancelled`."""
     job.state, job.error, job.finished_at, job.worker_id = state, error, now(), None
+    _stop_stages(session, job.id, "failed" if state == "failed" else "waiting")
+    record(session, actor, state, "job", job.id, **({"error": error} if error else {}))
+
+
+def _stop_stages(session: Session, job_id: str, state: str) -> None:
     session.execute(
         sa.update(JobStage)
-        .where(JobStage.job_id == job.id, JobStage.state == "running")
-        .values(state="failed" if state == "failed" else "waiting")
+        .where(JobStage.job_id == job_id, JobStage.state == "running")
+        .values(state=state, progress=0.0)
     )
-    record(session, actor, state, "job", job.id, **({"error": error} if error else {}))
 
 
 # Looking ---------------------------------------------------------------------------------------
@@ -283,4 +288,4 @@ def counts(database: Database) -> dict[str, int]:
     """How many jobs there are in each state."""
     with database.read() as session:
         rows = session.execute(sa.select(Job.state, sa.func.count()).group_by(Job.state))
-        return {state: count for state, count in rows}
+        return dict(rows.tuples().all())

@@ -3,17 +3,17 @@
 No other module knows DBOS, and this one knows no table: which work there is and what became of it
 stands in the studio's own tables. Here names of work (tickets) are handed to a function.
 
-Traps of DBOS that are handled here: every process is an executor of its own (two that shared an id
-would run a step twice); the version is pinned (by
-default it is a hash of the source, and an upgrade would strand what waits); JSON, not pickle; its
-SQLite file is put into WAL mode; cancelling does not stop work that runs, so a lane watches for that
-itself and kills its child; nobody recovers a dead executor's work, so `_jobs` hands it out again
-under another ticket.
+Traps of DBOS that are handled here: every process is an executor of its own (two that shared an
+id would run a step twice); the version is pinned (by default it is a hash of the source, and an
+upgrade would strand what waits); JSON, not pickle; its SQLite file is put into WAL mode; cancelling
+does not stop work that runs, so a lane watches for that itself and kills its child; nobody recovers
+a dead executor's work, so `_worker` hands it out again under another ticket.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+
+from lofi.studio._settings import Work
 
 if TYPE_CHECKING:
     from dbos import DBOS
@@ -42,8 +44,18 @@ class Lane:
     rate: tuple[int, float] | None = None
 
 
+def lanes_of(work: Work) -> tuple[Lane, ...]:
+    """The queues with their limits."""
+    cores = os.cpu_count() or 1
+    return (
+        Lane("compute", work.compute or max(1, cores // 2)),
+        Lane("render", work.render or cores),
+        Lane("network", work.network, in_all=work.network, rate=(work.network_per_minute, 60)),
+    )
+
+
 Step = Callable[[str, Callable[[], None]], None]
-Work = Callable[[str, str, int, Step], None]
+CarryOut = Callable[[str, str, int, Step], None]
 
 
 class Queues:
@@ -57,7 +69,7 @@ class Queues:
         database: sa.URL,
         worker_id: str,
         lanes: Iterable[Lane],
-        work: Work,
+        work: CarryOut,
     ) -> None:
         """Connect and begin to take tickets of `lanes`. `work` wraps what it does in steps."""
         import dbos

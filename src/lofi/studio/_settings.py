@@ -56,6 +56,51 @@ class Video:
     threads: int = 2
 
 
+@dataclass(frozen=True, slots=True)
+class House:
+    """Where the studio keeps what it remembers. Empty: within its folder."""
+
+    folder: Path = Path("data/studio")
+    database: str = ""  # postgresql://user:password@host/name
+    storage: str = ""  # s3://bucket/prefix, or a folder
+    cache: str = ""  # redis://host:6379/0; memory where empty
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the studio answers, and to how much."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    max_body_mb: int = 20
+    requests_per_minute: int = 1200  # of one token or address
+    works: bool = True  # whether `lofi serve` also carries out jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much is done at once, and how patiently."""
+
+    compute: int = 0  # tracks composed and played at once; 0: half the cores
+    render: int = 0  # tracks drawn at once; 0: one for each core
+    network: int = 1  # uploads at once, of all workers together
+    network_per_minute: int = 30
+    retry_delays_s: tuple[float, ...] = (5.0, 30.0, 120.0)  # after what may pass
+    dead_after_s: float = 10.0  # a worker that has not beaten for so long
+    niceness: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """The daily run: how many tracks, and what of them is not left to chance."""
+
+    cron: str = ""  # such as "0 6 * * *"; empty: only when `lofi daily` is run
+    time_zone: str = "UTC"
+    count: int = 3
+    moods: tuple[str, ...] = ()  # one for each track in turn; empty: by chance
+    duration_s: float = 180.0
+
+
 class Settings(BaseSettings):
     """Every setting. `LOFI_VIDEO__FPS=24` in the environment sets `video.fps`."""
 
@@ -72,6 +117,10 @@ class Settings(BaseSettings):
     sampling: Sampling = Field(default_factory=Sampling)
     generation: Generation = Field(default_factory=Generation)
     video: Video = Field(default_factory=Video)
+    studio: House = Field(default_factory=House)
+    server: Server = Field(default_factory=Server)
+    work: Work = Field(default_factory=Work)
+    daily: Daily = Field(default_factory=Daily)
 
     @classmethod
     def settings_customise_sources(
@@ -101,14 +150,18 @@ def load_settings(path: Path | None = None) -> Settings:
         if not isinstance(values, dict):
             raise InputError(f"{file} must hold settings as `name: value` lines.")
         _refuse_unknown(values, file)
+    return check_settings(values, f" in {file} or the environment")
+
+
+def check_settings(values: dict[str, Any], where: str = "") -> Settings:
+    """Settings of these values. Raises InputError that names the first that is wrong."""
     try:
         return Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"setting {name} in {file} or the environment: {first['msg']} "
-            f"(it is {first.get('input')!r})."
+            f"setting {name}{where}: {first['msg']} (it is {first.get('input')!r})."
         ) from error
 
 

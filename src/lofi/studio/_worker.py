@@ -1,8 +1,9 @@
 """A worker: carries out jobs, stage by stage, and sees to it that none is lost.
 
-The tables say what is to be done and what is finished; the queues say when. A stage runs in a child
-process; its files go to the storage under their hashes, and then one transaction says that they are
-there. Killed anywhere, nothing is half done: what had not been recorded is done again, what had is not.
+The tables say what is to be done and what is finished; the queues say when. A stage runs in a
+child process; its files go to the storage under their hashes, and then one transaction says that
+they are there. Killed anywhere, nothing is half done: what was not recorded is done again, what was
+is not.
 
 The keeper, a thread, beats once a second for this worker, ends workers that beat no more, and hands
 out again what they held. It goes by their beats and by its own monotonic clock, so that a clock
@@ -34,7 +35,8 @@ from lofi.studio._child import Child
 from lofi.studio._database import Database, DatabaseError
 from lofi.studio._events import record
 from lofi.studio._files import read_json
-from lofi.studio._queue import Lane, Queues, Step, ticket
+from lofi.studio._queue import Queues, Step, lanes_of, ticket
+from lofi.studio._settings import Work
 from lofi.studio._stages import STAGES, Commission, Stage, stage_key
 from lofi.studio._storage import Blob, Storage
 from lofi.studio._tables import Artifact, Job, JobStage, Track, Worker, now
@@ -46,37 +48,16 @@ _LOOK_S = 0.4  # how often a running stage looks whether it was cancelled, and t
 _TICKETS_AT_ONCE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """How much is done at once, and how patiently."""
-
-    compute: int = 0  # tracks composed and played at once; 0: half the cores
-    render: int = 0  # tracks drawn at once; 0: one for each core
-    network: int = 2
-    retry_delays_s: tuple[float, ...] = (5.0, 30.0, 120.0)  # after what may pass
-    dead_after_s: float = 10.0  # a worker that has not beaten for so long
-    niceness: int = 10
-
-    @property
-    def lanes(self) -> tuple[Lane, ...]:
-        """The queues with their limits."""
-        cores = os.cpu_count() or 1
-        return (
-            Lane("compute", self.compute or max(1, cores // 2)),
-            Lane("render", self.render or cores),
-        )
-
-
-class _Lost(Exception):
+class _JobLostError(Exception):
     """The job is no longer ours: another worker has it, or it has ended."""
 
 
-class _Cancelled(Exception):
+class _CancelledError(Exception):
     """Somebody asked to cancel the job."""
 
 
-class _Closing(Exception):
-    """This worker is being closed."""
+class _ClosingError(Exception):
+    """The worker is being closed."""
 
 
 @dataclass(slots=True)
@@ -117,7 +98,7 @@ class WorkerProcess:
         self._seen: dict[str, tuple[int, float]] = {}
         self._put: set[str] = set()
         self._looked_at = 0.0
-        chosen = [lane for lane in work.lanes if lanes is None or lane.name in lanes]
+        chosen = [lane for lane in lanes_of(work) if lanes is None or lane.name in lanes]
         if alone:
             shutil.rmtree(work_folder, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +148,9 @@ class WorkerProcess:
 
     def _carry_out(self, job_id: str, lane: str, epoch: int, step: Step) -> None:
         """One ticket: the stages of a lane, then the next lane."""
-        held = self._patiently(lambda: self._claim(job_id, lane, epoch))
+        held: _Held | None = None
+        with suppress(_ClosingError):
+            held = self._patiently(lambda: self._claim(job_id, lane, epoch))
         if held is None:
             return
         try:
@@ -181,11 +164,11 @@ class WorkerProcess:
                 shutil.rmtree(held.folder, ignore_errors=True)
             if following:
                 self._put_ticket(following)
-        except _Lost:
+        except _JobLostError:
             pass
-        except _Cancelled:
+        except _CancelledError:
             self._settle(held, lambda s, job: _jobs.end(s, job, "cancelled", actor=self.actor))
-        except _Closing:
+        except _ClosingError:
             self._settle(
                 held, lambda s, job: _jobs.hand_out(s, job, "given back", actor=self.actor)
             )
@@ -236,7 +219,7 @@ class WorkerProcess:
 
     def _do_stage(self, held: _Held, stage: Stage) -> None:
         if self._closing.is_set():
-            raise _Closing
+            raise _ClosingError
         inputs = self._patiently(lambda: self._begin(held, stage))
         if inputs is None:
             return
@@ -322,7 +305,7 @@ class WorkerProcess:
             .where(Artifact.job_id == held.job_id, Artifact.stage.in_(stage.needs))
             .order_by(Artifact.name)
         )
-        return {name: sha256 for name, sha256 in rows}
+        return dict(rows.tuples().all())
 
     def _finish(self, held: _Held, stage: Stage, blobs: dict[str, Blob]) -> None:
         with self._database.write() as session:
@@ -355,7 +338,7 @@ class WorkerProcess:
                     media_type=media_type,
                     sha256=blob.sha256,
                     size=blob.size,
-                )  # fmt: skip
+                )
             )
 
     def _write_track(self, session: Session, held: _Held, blobs: dict[str, Blob]) -> None:
@@ -402,11 +385,6 @@ class WorkerProcess:
             _jobs.end(session, job, "failed", actor=self.actor, error=str(error))
             return
         job.error = str(error)
-        session.execute(
-            sa.update(JobStage)
-            .where(JobStage.job_id == job.id, JobStage.state == "running")
-            .values(state="waiting", progress=0.0)
-        )
         delay_s = delays[job.tries]
         job.tries += 1
         _jobs.hand_out(
@@ -427,7 +405,7 @@ class WorkerProcess:
                     close(session, job)
                 return job
 
-        with suppress(_Closing):
+        with suppress(_ClosingError):
             job = self._patiently(write)
             if job and job.state in ("queued", "waiting") and not self._closing.is_set():
                 self._put_ticket(job)
@@ -436,9 +414,9 @@ class WorkerProcess:
         """The job, locked, if it is still ours and still wanted."""
         job = session.get(Job, held.job_id, with_for_update=True)
         if job is None or job.epoch != held.epoch or job.state != "running":
-            raise _Lost
+            raise _JobLostError
         if job.cancel_requested:
-            raise _Cancelled
+            raise _CancelledError
         return job
 
     def _looker(self, held: _Held, stage: Stage) -> Callable[[str, float], None]:
@@ -449,7 +427,7 @@ class WorkerProcess:
         def look(_name: str, fraction: float) -> None:
             nonlocal told, looked_at
             if self._closing.is_set():
-                raise _Closing
+                raise _ClosingError
             if time.monotonic() - looked_at < _LOOK_S:
                 return
             looked_at = time.monotonic()
@@ -478,7 +456,7 @@ class WorkerProcess:
             except DatabaseError as error:
                 _log.warning("the database does not answer", error=str(error))
                 if self._closing.wait(pause_s):
-                    raise _Closing from None
+                    raise _ClosingError from None
                 pause_s = min(2.0, 2 * pause_s)
 
     # Keeping ------------------------------------------------------------------------------------
@@ -593,7 +571,8 @@ class WorkerProcess:
     def _again(self, seen: Job, why: str) -> None:
         with self._database.write() as session:
             job = session.get(Job, seen.id, with_for_update=True)
-            if job and job.epoch == seen.epoch and job.state in ("queued", "waiting"):
+            same = job and (job.lane, job.epoch) == (seen.lane, seen.epoch)
+            if job and same and job.state in ("queued", "waiting"):
                 _jobs.hand_out(session, job, "handed out again", actor=self.actor, why=why)
 
     def _put_ticket(self, job: Job) -> None:

@@ -1,0 +1,317 @@
+"""The studio, open: its settings, database, storage and cache, and what is done with all of them.
+
+`lofi serve`, `lofi worker` and the commands each open it; only one process may work in a data folder
+that is on SQLite, which a lock on it sees to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from lofi.brief import Brief, InputError, LofiError, find_mood, subseed
+from lofi.studio import _jobs
+from lofi.studio._cache import Cache
+from lofi.studio._database import Database
+from lofi.studio._events import record
+from lofi.studio._jobs import PRIORITIES, Order
+from lofi.studio._settings import Settings, check_settings
+from lofi.studio._stages import commission
+from lofi.studio._storage import Storage
+from lofi.studio._tables import Artifact, Job, Preference, now
+from lofi.studio._worker import WorkerProcess
+
+# What may be set while the studio runs; where things lie and who may reach it is set in a file.
+WRITABLE = ("sampling", "generation", "video", "daily")
+_OVERRIDES = "settings"
+
+
+@dataclass(slots=True)
+class Studio:
+    """An open studio. Close it, or use it as a context manager."""
+
+    base: Settings  # from the file and the environment
+    folder: Path
+    database: Database
+    storage: Storage
+    cache: Cache
+    worker: WorkerProcess | None = None
+    _lock: IO[str] | None = None
+
+    def __enter__(self) -> Studio:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back unfinished work and close what is open."""
+        if self.worker:
+            self.worker.close()
+            self.worker = None
+        self.cache.close()
+        self.database.close()
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    # Settings -----------------------------------------------------------------------------------
+
+    def settings(self) -> Settings:
+        """The settings now: those of file and environment, and over them what was set here."""
+        overrides = self.cache.get_or_make("preferences", _OVERRIDES, self._overrides, ttl_s=5.0)
+        return _overlaid(self.base, overrides)
+
+    def change_settings(self, changes: dict[str, dict[str, Any]], *, actor: str) -> Settings:
+        """Set some of the WRITABLE settings, for work ordered from now on.
+
+        Raises InputError for a setting that is unknown, not to be set here, or has a wrong value;
+        nothing is changed then.
+        """
+        for group in changes:
+            if group not in WRITABLE:
+                raise InputError(
+                    f"{group!r} cannot be set here: only {', '.join(WRITABLE)} can. "
+                    "Change config.yaml or the environment, and start the studio again."
+                )
+        with self.database.write() as session:
+            row = session.get(Preference, _OVERRIDES, with_for_update=True)
+            merged = {g: dict(v) for g, v in (row.value if row else {}).items()}
+            for group, values in changes.items():
+                merged[group] = merged.get(group, {}) | values
+            checked = _overlaid(self.base, merged)
+            if row is None:
+                session.add(Preference(name=_OVERRIDES, value=merged, updated_by=actor))
+            else:
+                row.value, row.updated_by, row.updated_at = merged, actor, now()
+            record(session, actor, "set", "settings", ",".join(sorted(changes)), changes=changes)
+        self.cache.forget("preferences", _OVERRIDES)
+        if self.worker and "daily" in changes:
+            self._schedule_daily(checked)
+        return checked
+
+    def _overrides(self) -> dict[str, Any]:
+        with self.database.read() as session:
+            row = session.get(Preference, _OVERRIDES)
+            return row.value if row else {}
+
+    # Orders -------------------------------------------------------------------------------------
+
+    def order(
+        self,
+        brief: Brief,
+        *,
+        count: int = 1,
+        actor: str,
+        model: Path | None = None,
+        soundfont: Path | None = None,
+        keep_stems: bool = False,
+        priority: int | None = None,
+        not_before: datetime | None = None,
+        session: Any = None,
+    ) -> list[str]:
+        """Order a track of a brief, or `count` with seeds of their own; gives the ids of the jobs.
+
+        Within `session`, where one is given: the caller commits and then calls `start`. Raises
+        InputError for a brief, model or SoundFont that cannot be used; nothing is ordered then.
+        """
+        settings = self.settings()
+        seeds = [brief.seed]
+        if count > 1:
+            seeds = [subseed(brief.seed, "batch", i) >> 1 for i in range(count)]
+        orders = [
+            Order(
+                commission(
+                    replace(brief, seed=seed),
+                    _one_core(settings),
+                    model_path=model,
+                    soundfont=soundfont,
+                    keep_stems=keep_stems,
+                ),
+                priority=priority or PRIORITIES["now" if count == 1 else "batch"],
+                not_before=not_before,
+            )
+            for seed in seeds
+        ]
+        if session is not None:
+            return _jobs.submit(session, orders, actor=actor)
+        with self.database.write() as own:
+            ids = _jobs.submit(own, orders, actor=actor)
+        self.start(ids)
+        return ids
+
+    def order_daily(self, day: datetime | None = None, *, actor: str) -> list[str]:
+        """Order the tracks of a day, once: asked again, the same jobs are given."""
+        settings = self.settings()
+        daily = settings.daily
+        local = (day or now()).astimezone(ZoneInfo(daily.time_zone)).date().isoformat()
+        orders = []
+        for i in range(daily.count):
+            mood = daily.moods[i % len(daily.moods)] if daily.moods else None
+            seed = subseed(0, "daily", local, i) >> 1
+            brief = Brief(seed=seed, mood=mood, duration_s=daily.duration_s)
+            orders.append(
+                Order(
+                    commission(brief, _one_core(settings)),
+                    priority=PRIORITIES["daily"],
+                    dedup_key=f"daily/{local}/{i}",
+                )
+            )
+        with self.database.write() as session:
+            ids = _jobs.submit(session, orders, actor=actor)
+        self.start(ids)
+        return ids
+
+    def start(self, job_ids: Sequence[str]) -> None:
+        """Have jobs begin as soon as may be, if this process works; else a worker finds them."""
+        if self.worker:
+            self.worker.put(job_ids)
+
+    # Work ---------------------------------------------------------------------------------------
+
+    def work(self, lanes: Sequence[str] | None = None) -> WorkerProcess:
+        """Begin to carry out jobs in this process."""
+        url = self.database.url
+        if self.database.is_sqlite:
+            url = sa.URL.create("sqlite", database=str(self.folder / "queues.db"))
+        self.worker = WorkerProcess(
+            self.database,
+            self.storage,
+            url,
+            self.folder / "work",
+            self.base.work,
+            lanes=lanes,
+            alone=self.database.is_sqlite,
+        )
+        self._schedule_daily(self.settings())
+        return self.worker
+
+    def _schedule_daily(self, settings: Settings) -> None:
+        assert self.worker
+        daily = settings.daily
+        self.worker.schedule(
+            daily.cron or None,
+            daily.time_zone,
+            lambda day: self.order_daily(day, actor="schedule") and None,
+        )
+
+    def lock(self) -> None:
+        """Claim the data folder for this process. Raises LofiError if another one has it."""
+        file = (self.folder / "lock").open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            file.close()
+            raise LofiError(
+                f"{self.folder} is in use by {holder}. Stop that one first, or give this one a "
+                "folder of its own (LOFI_STUDIO__FOLDER)."
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        self._lock = file
+
+    # Files --------------------------------------------------------------------------------------
+
+    def export(self, job_id: str, into: Path) -> Path:
+        """Write the package of a finished job as a folder of `into`: whole, or not at all.
+
+        Gives the folder, named as the track is. An earlier one of that name is replaced.
+        """
+        with self.database.read() as session:
+            job = _jobs.find(session, job_id)
+            if job.state != "done" or job.track_id is None:
+                raise InputError(f"job {job_id} is {job.state}: it has no package yet.")
+            name = job.track_id
+            files = [
+                (a.name, a.sha256) for a in _jobs.artifacts(session, job_id) if a.kind != "internal"
+            ]
+        final = into / name
+        aside = into / f".{name}.{_jobs.new_id()}"
+        aside.mkdir(parents=True)
+        try:
+            for file, sha256 in files:
+                (aside / file).parent.mkdir(parents=True, exist_ok=True)
+                self.storage.fetch(sha256, aside / file)
+            if final.exists():
+                final.rename(aside.with_name(f"{aside.name}.old"))
+            aside.rename(final)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(aside.with_name(f"{aside.name}.old"), ignore_errors=True)
+        return final
+
+    def named_blobs(self) -> set[str]:
+        """The hashes of all files that a record names: what is not garbage."""
+        with self.database.read() as session:
+            return set(session.scalars(sa.select(Artifact.sha256).distinct()))
+
+    def unfinished(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of some jobs that have not ended."""
+        with self.database.read() as session:
+            return list(
+                session.scalars(
+                    sa.select(Job.id).where(Job.id.in_(job_ids), Job.state.not_in(_jobs.ENDED))
+                )
+            )
+
+
+def open_studio(settings: Settings) -> Studio:
+    """Open the studio of some settings. SQLite is brought up to date; PostgreSQL must be.
+
+    Raises LofiError for what cannot be reached, with the remedy.
+    """
+    house = settings.studio
+    folder = house.folder.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LofiError(
+            f"{folder} cannot be made: {error.strerror}. Set studio.folder in config.yaml."
+        ) from error
+    database = Database(house.database or f"sqlite:///{folder / 'studio.db'}")
+    if database.is_sqlite:
+        database.migrate()
+    else:
+        database.require_current()
+    storage = Storage(house.storage or str(folder / "storage"))
+    return Studio(settings, folder, database, storage, Cache(house.cache or None))
+
+
+def _one_core(settings: Settings) -> Settings:
+    """One thread for each stage: the lanes fill the cores, and two of one beat one of two."""
+    return settings.model_copy(
+        update={
+            "generation": replace(settings.generation, threads=1),
+            "video": replace(settings.video, threads=1),
+        }
+    )
+
+
+def _overlaid(base: Settings, changes: dict[str, dict[str, Any]]) -> Settings:
+    """Settings with some values changed and all checked. Raises InputError."""
+    values: dict[str, Any] = {}
+    for name in type(base).model_fields:
+        group = getattr(base, name)
+        values[name] = asdict(group) if is_dataclass(group) else group
+    for name, change in changes.items():
+        known = [f.name for f in fields(getattr(base, name))]
+        for setting in change:
+            if setting not in known:
+                raise InputError(f"unknown setting {name}.{setting}. There are {', '.join(known)}.")
+        values[name] |= change
+    settings = check_settings(values)
+    for mood in settings.daily.moods:
+        find_mood(mood)
+    return settings
