@@ -1,7 +1,7 @@
 """The studio, open: its settings, database, storage and cache, and what is done with all of them.
 
-`lofi serve`, `lofi worker` and the commands each open it; only one process may work in a data folder
-that is on SQLite, which a lock on it sees to.
+`lofi serve`, `lofi worker` and the commands each open it. Only one process may work in a data
+folder that is on SQLite: it holds a lock on it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Studio:
     # Settings -----------------------------------------------------------------------------------
 
     def settings(self) -> Settings:
-        """The settings now: those of file and environment, and over them what was set here."""
+        """The settings now: the environment, then what was set here, then the file."""
         overrides = self.cache.get_or_make("preferences", _OVERRIDES, self._overrides, ttl_s=5.0)
         return _overlaid(self.base, overrides)
 
