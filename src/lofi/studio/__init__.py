@@ -10,12 +10,15 @@ from lofi.studio._make import STAGES, Package, make, write_score
 from lofi.studio._metadata import read_entries, read_head
 from lofi.studio._reading import tokenize
 from lofi.studio._settings import Settings, load_settings
+from lofi.studio._sound_alone import make_sound
 from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
+from lofi.studio._timeline import TimedChord, TimedNote, TimedSection, Timeline, read_timeline
 from lofi.studio._workers import Limits
 
 __all__ = [
     "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "STAGES", "BatchResult", "Limits",
-    "Package", "Settings", "build_dataset", "compose_corpus", "corpus_diversity", "corpus_stats",
-    "draw_stats", "evaluate", "import_corpora", "load_settings", "make", "make_many", "processes",
-    "read_card", "read_entries", "read_head", "tokenize", "train_model", "write_score",
+    "Package", "Settings", "TimedChord", "TimedNote", "TimedSection", "Timeline", "build_dataset",
+    "compose_corpus", "corpus_diversity", "corpus_stats", "draw_stats", "evaluate",
+    "import_corpora", "load_settings", "make", "make_many", "make_sound", "processes", "read_card",
+    "read_entries", "read_head", "read_timeline", "tokenize", "train_model", "write_score",
 ]  # fmt: skip
