@@ -267,7 +267,7 @@ def test_stopping_in_the_middle_leaves_nothing_behind(tmp_path: Path, how: signa
     )
     assert process.stderr
     for line in process.stderr:
-        if line.startswith("video"):
+        if line.startswith("picture"):
             break
     time.sleep(0.5)
     process.send_signal(how)

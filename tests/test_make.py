@@ -14,7 +14,7 @@ from PIL import Image
 
 from lofi.brief import PARTS, Brief, InputError, Key, LofiError, read_form
 from lofi.music import measure, read_chords, read_midi
-from lofi.studio import Settings, make, make_many
+from lofi.studio import STAGES, Settings, make, make_many
 from lofi.studio import _make as pipeline
 
 SMALL = Settings.model_validate(
@@ -112,7 +112,7 @@ def test_provenance_names_model_corpora_and_licences(package):
 
 def test_every_stage_tells_its_progress_up_to_the_end(package):
     _, seen = package
-    for stage in ("compose", "sound", "video", "thumbnail", "listing"):
+    for stage in STAGES:
         told = [f for s, f in seen if s == stage]
         assert told[-1] == 1.0
         assert told == sorted(told)
@@ -136,7 +136,7 @@ def test_making_it_again_replaces_it_whole(package, tmp_path: Path):
     assert not (old / "leftover").exists()
 
 
-@pytest.mark.parametrize("stage", ["sound", "video", "thumbnail"])
+@pytest.mark.parametrize("stage", ["sound", "picture", "package"])
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, stage: str):
     def full(told: str, _fraction: float) -> None:
         if told == stage:

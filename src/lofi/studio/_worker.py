@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -229,7 +230,6 @@ class WorkerProcess:
         if held.child is None:
             held.child = Child(held.folder / "child.log", niceness=self._work.niceness)
         look = self._looker(held, stage)
-        music_s = held.commission.brief.duration_s or 0.0
         written = held.child.run(
             "stage",
             {
@@ -237,7 +237,7 @@ class WorkerProcess:
                 "commission": held.commission.to_json(),
                 "folder": str(held.folder),
             },
-            limit_s=stage.limit(music_s),
+            limit_s=stage.limit_s(held.commission),
             tick=look,
         )
         blobs = {}
@@ -305,7 +305,7 @@ class WorkerProcess:
             .where(Artifact.job_id == held.job_id, Artifact.stage.in_(stage.needs))
             .order_by(Artifact.name)
         )
-        return dict(rows.tuples().all())
+        return {n: h for n, h in rows if any(fnmatchcase(n, wanted) for wanted in stage.reads)}
 
     def _finish(self, held: _Held, stage: Stage, blobs: dict[str, Blob]) -> None:
         with self._database.write() as session:

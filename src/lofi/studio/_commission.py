@@ -1,0 +1,184 @@
+"""What a track is made from, as one value that travels as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lofi import __version__
+from lofi.brief import Brief, InputError, Key
+from lofi.music import Model, Sampling, open_model
+from lofi.studio._files import sha256_of
+from lofi.studio._settings import Generation, Settings, Video
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Commission:
+    """What a track is made from: the brief and all that decides how it turns out.
+
+    `asked` is the brief as it was given, `brief` the same settled. Paths are absolute; `model` is
+    None for the shipped one. The hashes are those of the files when the track was asked for.
+    """
+
+    asked: Brief
+    brief: Brief
+    model: Path | None
+    model_sha256: str
+    soundfont: Path | None
+    soundfont_sha256: str | None
+    keep_stems: bool
+    sampling: Sampling
+    generation: Generation
+    video: Video
+
+    @property
+    def title(self) -> str:
+        """What the track is called: decided by mood, palette and seed."""
+        from lofi.channel import name_track
+
+        assert self.brief.mood
+        assert self.brief.palette
+        return name_track(self.brief.mood, self.brief.palette, self.brief.seed)
+
+    @property
+    def track_id(self) -> str:
+        """The package's name: the title and a hash of what makes the sound and the picture."""
+        told = json.dumps(
+            [
+                __version__,
+                asdict(self.brief),
+                asdict(self.sampling),
+                self.generation.best_of,
+                self.model_sha256,
+                self.soundfont_sha256,
+            ]
+        )
+        digest = hashlib.sha256(told.encode()).hexdigest()[:8]
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") + "-" + digest
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values; `from_json` gives back an equal commission."""
+        return to_plain(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Commission:
+        """What `to_json` gave. What is left out has its default.
+
+        Raises InputError for a name or value that this version does not know.
+        """
+        found = from_plain(cls, value, "commission")
+        for key in (found.asked.key, found.brief.key):
+            if key is not None and Key.parse(str(key)) != key:
+                raise InputError(f"the commission cannot be read: there is no key {key!r}.")
+        if found.brief.settled() != found.brief:
+            raise InputError("the commission cannot be read: its brief is not settled.")
+        return found
+
+    def open_model(self) -> Model:
+        """The model that was commissioned. Raises InputError if it is another one by now."""
+        model = open_model(self.model)
+        if model.sha256 != self.model_sha256:
+            raise InputError(
+                f"the model in {model.path} has changed since this track was asked for. Ask for "
+                "the track again."
+            )
+        return model
+
+    def check_soundfont(self) -> None:
+        """Raise InputError if the SoundFont is gone or another one by now."""
+        if self.soundfont is None:
+            return
+        if not self.soundfont.is_file():
+            raise InputError(f"there is no SoundFont {self.soundfont}. Give a .sf2 or .sf3 file.")
+        if sha256_of(self.soundfont) != self.soundfont_sha256:
+            raise InputError(
+                f"the SoundFont {self.soundfont} has changed since this track was asked for. Ask "
+                "for the track again."
+            )
+
+
+def commission(
+    brief: Brief,
+    settings: Settings,
+    *,
+    model_path: Path | None = None,
+    soundfont: Path | None = None,
+    keep_stems: bool = False,
+) -> Commission:
+    """Settle a brief and gather what decides the track.
+
+    Raises InputError for a brief, model or SoundFont that cannot be used.
+    """
+    settled = brief.settled()
+    model = open_model(model_path)
+    if soundfont is not None and not soundfont.is_file():
+        raise InputError(f"there is no SoundFont {soundfont}. Give a .sf2 or .sf3 file.")
+    return Commission(
+        asked=brief,
+        brief=settled,
+        model=model_path.absolute() if model_path else None,
+        model_sha256=model.sha256,
+        soundfont=soundfont.absolute() if soundfont else None,
+        soundfont_sha256=sha256_of(soundfont) if soundfont else None,
+        keep_stems=keep_stems,
+        sampling=settings.sampling,
+        generation=settings.generation,
+        video=settings.video,
+    )
+
+
+# Dataclasses as JSON values ----------------------------------------------------------------------
+
+
+@cache
+def _adapter(kind: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def to_plain(value: Any) -> Any:
+    """A dataclass of ours as JSON values."""
+    return _adapter(type(value)).dump_python(value, mode="json")
+
+
+def from_plain(kind: type[T], value: object, what: str) -> T:
+    """What `to_plain` gave. Raises InputError for a name or a value that is not understood."""
+    from pydantic import ValidationError
+
+    try:
+        found = _adapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "value"
+        raise InputError(f"the {what} cannot be read: {name}: {first['msg']}.") from error
+    # What was passed over, or taken for something else, does not come back as it was given.
+    if strange := _strange(value, to_plain(found), ""):
+        raise InputError(f"the {what} cannot be read: {strange} is not known to this version.")
+    return found
+
+
+def _strange(given: Any, understood: Any, name: str) -> str | None:
+    """The first name in `given` that is missing or other in `understood`."""
+    if isinstance(given, Mapping) and isinstance(understood, Mapping):
+        for key, value in given.items():
+            inner = f"{name}.{key}" if name else str(key)
+            if key not in understood:
+                return inner
+            if found := _strange(value, understood[key], inner):
+                return found
+        return None
+    if isinstance(given, list | tuple) and isinstance(understood, list):
+        if len(given) != len(understood):
+            return name
+        pairs = zip(given, understood, strict=True)
+        return next((f for a, b in pairs if (f := _strange(a, b, name))), None)
+    return None if given == understood else name

@@ -1,0 +1,495 @@
+"""The stages of a track: each reads files from a folder and writes files into it.
+
+A stage needs nothing but the commission and its inputs, so it may run in another process, or on
+another machine, than the one before. What only later stages want to know lies in `internal/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lofi import __version__
+from lofi.brief import Brief, LofiError, Plan, find_mood, subseed
+from lofi.music import (
+    Composition,
+    Model,
+    Sampling,
+    Source,
+    generate,
+    measure,
+    midi_bytes,
+    read_midi,
+)
+from lofi.studio._commission import Commission, from_plain, to_plain
+from lofi.studio._files import read_json, sha256_of, write_bytes, write_json
+from lofi.studio._settings import Generation
+
+if TYPE_CHECKING:
+    import symusic
+
+Report = Callable[[str, float], None]
+
+INTERNAL = "internal"  # the folder of what only stages read; no package has it
+
+_SCORE = "track.mid"
+_MASTER = "master.flac"
+_STEMS = "stems/*"
+_COMPOSED = f"{INTERNAL}/compose.json"
+_HEARD = f"{INTERNAL}/sound.json"
+_LEGIBLE = f"{INTERNAL}/thumbnail.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage, and all that a scheduler wants to know of it.
+
+    `lane` is what it is busy with, "compute" or "render". `needs` are the stages whose files it
+    reads, `reads` those files (`stems/*` where there are any). `limit_s` is how long it may take on
+    one slow core, about ten times what it does. `told` is what of the commission decides its bytes,
+    besides the files it reads. `run` writes its files, each whole or not at all, and gives their
+    names.
+    """
+
+    name: str
+    lane: str
+    needs: tuple[str, ...]
+    reads: tuple[str, ...]
+    limit_s: Callable[[Commission], float]
+    told: Callable[[Commission], Any]
+    run: Callable[[Commission, Path, Report], list[str]]
+
+
+def stage_key(stage: Stage, commission: Commission, inputs: Mapping[str, str]) -> str:
+    """A SHA-256 of all that decides the files of a stage: the same key, the same files.
+
+    `inputs` has the SHA-256 of the files of the stages it needs, by name; those that it does not
+    read count for nothing. Raises LofiError if one is missing.
+    """
+    read = {n: h for n, h in inputs.items() if any(fnmatchcase(n, r) for r in stage.reads)}
+    _refuse_missing(stage, read)
+    told = [__version__, stage.name, stage.told(commission), read]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def run_stage(name: str, commission: Commission, folder: Path, report: Report) -> list[str]:
+    """Run a stage in a folder that has its inputs; gives the names of what it wrote, sorted.
+
+    `report` gets (stage, fraction done); what it raises stops the stage. Raises LofiError when an
+    input is missing or the stage fails, OSError when a file cannot be written.
+    """
+    stage = STAGES[name]
+    _refuse_missing(stage, {r for r in stage.reads if (folder / r).is_file()})
+    folder.mkdir(parents=True, exist_ok=True)
+    report(name, 0.0)
+    written = stage.run(commission, folder, report)
+    report(name, 1.0)
+    return sorted(written)
+
+
+def _refuse_missing(stage: Stage, there: Mapping[str, str] | set[str]) -> None:
+    missing = [r for r in stage.reads if r not in there and r != _STEMS]
+    if missing:
+        raise LofiError(
+            f"the stage {stage.name!r} lacks {', '.join(missing)}. Run {', '.join(stage.needs)} "
+            "before it."
+        )
+
+
+# Composing ---------------------------------------------------------------------------------------
+
+
+def compose_checked(
+    brief: Brief,
+    sampling: Sampling,
+    generation: Generation,
+    model: Model,
+    report: Report,
+    *,
+    source: Source | None = None,
+    keep: tuple[str, ...] | None = None,
+) -> Composition:
+    """The score of a settled brief.
+
+    One that copies the training corpus of its model is written again with another seed derived from
+    the brief's, a few times at most; the last one stands, whatever it resembles.
+    """
+    from lofi.originality import check
+
+    library = _library(model)
+    composition = None
+    for attempt in range(max(1, generation.attempts)):
+        tried = brief if attempt == 0 else replace(brief, seed=subseed(brief.seed, attempt) >> 1)
+        composition = generate(
+            tried,
+            model,
+            source=source,
+            keep=keep,
+            sampling=sampling,
+            best_of=generation.best_of,
+            threads=generation.threads,
+            copied=(lambda score: check(score, library).longest_run_notes)
+            if library.works
+            else None,
+            progress=lambda f: report("compose", 0.95 * f),
+        )
+        if check(composition.score, library).verdict != "block":
+            break
+    assert composition
+    report("compose", 1.0)
+    return composition
+
+
+def _library(model: Model) -> Any:
+    """The melodies that the model has learned from; empty if it does not say."""
+    from lofi.originality import build_library, load_library
+
+    return load_library(model.melodies) if model.melodies.is_file() else build_library([])
+
+
+def _compose(c: Commission, folder: Path, report: Report) -> list[str]:
+    assert c.brief.mood
+    model = c.open_model()
+    made = compose_checked(c.brief, c.sampling, c.generation, model, report)
+    write_bytes(folder / _SCORE, midi_bytes(made.score, made.plan, c.brief.mood))
+    written = measure(read_midi(folder / _SCORE)[0])
+    told = {
+        "plan": to_plain(made.plan),
+        "measured": {**written.to_dict(), "key": written.key or str(made.plan.key)},
+        "choices": made.choices,
+        "arrangement": made.arrangement,
+        "model": _learned_from(model),
+    }
+    write_json(folder / _COMPOSED, told)
+    return [_SCORE, _COMPOSED]
+
+
+def _learned_from(model: Model) -> dict[str, Any]:
+    """A model's hash, tier, corpora and their licences."""
+    dataset = model.card["dataset"]
+    stated = ("source", "licence", "attribution", "tier", "kept")
+    return {
+        "sha256": model.sha256,
+        "tier": model.card.get("tier", "test"),
+        "trained_on": {
+            name: {k: corpus[k] for k in stated if k in corpus}
+            for name, corpus in dataset.get("corpora", {}).items()
+        },
+        "dataset_sha256": dataset.get("sha256"),
+    }
+
+
+def _score(folder: Path) -> symusic.Score:
+    """The score as it was written: a file of our own needs no reading into shape."""
+    import symusic
+
+    return symusic.Score.from_midi((folder / _SCORE).read_bytes())
+
+
+def _plan(composed: dict[str, Any]) -> Plan:
+    return from_plain(Plan, composed["plan"], "plan")
+
+
+def _subtitle(composed: dict[str, Any]) -> str:
+    measured = composed["measured"]
+    return f"{measured['bpm']:.0f} bpm · {measured['key']}"
+
+
+def _check(c: Commission, folder: Path, _report: Report) -> list[str]:
+    from lofi.originality import check
+
+    found = check(_score(folder), _library(c.open_model()))
+    write_json(folder / "originality.json", found.to_dict())
+    return ["originality.json"]
+
+
+# Rendering ---------------------------------------------------------------------------------------
+
+
+def _sound(c: Commission, folder: Path, report: Report) -> list[str]:
+    import soundfile
+
+    from lofi import sound
+
+    assert c.brief.mood
+    c.check_soundfont()
+    composed = read_json(folder / _COMPOSED)
+    plan = _plan(composed)
+    master = sound.render(
+        _score(folder),
+        bars=plan.bars,
+        bpm=plan.bpm,
+        bundle=find_mood(c.brief.mood).bundle,
+        seed=c.brief.seed,
+        tail_s=plan.tail_s,
+        soundfont=c.soundfont,
+        keep_stems=c.keep_stems,
+        progress=lambda f: report("sound", 0.9 * f),
+    )
+    # The track's name follows the picture's palette and would tie the sound to it.
+    subtitle = _subtitle(composed)
+    title = f"{c.brief.mood.capitalize()} lofi · {subtitle}"
+    tags = {"title": title, "artist": "LoFi Empire", "comment": f"{c.brief.mood}, {subtitle}"}
+    sound.write_flac(folder / _MASTER, master.samples, master.rate, tags=tags)
+    stems = {f"stems/{part}.flac": stem for part, stem in master.stems.items()}
+    for name, stem in stems.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        sound.write_flac(folder / name, stem, master.rate)
+    heard, rate = soundfile.read(folder / _MASTER, dtype="float32", always_2d=True)
+    lufs, true_peak_db = sound.measure(heard.T, rate)
+    figures = {"duration_s": len(heard) / rate, "lufs": lufs, "true_peak_db": true_peak_db}
+    write_json(folder / _HEARD, figures)
+    return [_MASTER, *stems, _HEARD]
+
+
+def _picture(c: Commission, folder: Path, report: Report) -> list[str]:
+    import numpy as np
+    import soundfile
+
+    from lofi import picture
+
+    assert c.brief.palette
+    assert c.brief.template
+    heard, rate = soundfile.read(folder / _MASTER, dtype="float32", always_2d=True)
+    picture.render_video(
+        folder / "video.mp4",
+        score=_score(folder),
+        audio=np.ascontiguousarray(heard.T),
+        rate=rate,
+        palette=c.brief.palette,
+        template=c.brief.template,
+        title=c.title,
+        subtitle=_subtitle(read_json(folder / _COMPOSED)),
+        seed=c.brief.seed,
+        width=c.video.width,
+        height=c.video.height,
+        fps=c.video.fps,
+        threads=c.video.threads,
+        progress=lambda f: report("picture", f),
+    )
+    return ["video.mp4"]
+
+
+def _thumbnail(c: Commission, folder: Path, _report: Report) -> list[str]:
+    from lofi import picture
+
+    assert c.brief.palette
+    legibility = picture.render_thumbnail(
+        folder / "thumbnail.jpg",
+        palette=c.brief.palette,
+        title=c.title,
+        subtitle=f"{c.brief.mood} lofi",
+        seed=c.brief.seed,
+    )
+    write_json(folder / _LEGIBLE, asdict(legibility))
+    return ["thumbnail.jpg", _LEGIBLE]
+
+
+# Words -------------------------------------------------------------------------------------------
+
+
+def _listing(c: Commission, folder: Path, _report: Report) -> list[str]:
+    from lofi import channel
+
+    assert c.brief.mood
+    assert c.brief.palette
+    composed = read_json(folder / _COMPOSED)
+    listing = channel.write_listing(
+        channel.TrackFacts(
+            track_id=c.track_id,
+            mood=c.brief.mood,
+            bpm=composed["measured"]["bpm"],
+            key=composed["measured"]["key"],
+            duration_s=read_json(folder / _HEARD)["duration_s"],
+            seed=c.brief.seed,
+            palette=c.brief.palette,
+            plan=_plan(composed),
+        )
+    )
+    write_json(folder / "listing.json", listing.to_dict())
+    return ["listing.json"]
+
+
+def _package(c: Commission, folder: Path, _report: Report) -> list[str]:
+    composed, heard = read_json(folder / _COMPOSED), read_json(folder / _HEARD)
+    originality = read_json(folder / "originality.json")
+    plan = _plan(composed)
+    track: dict[str, Any] = {
+        "id": c.track_id,
+        "title": c.title,
+        "brief": _plain(c.brief),
+        "plan": {**asdict(plan), "key": str(plan.key), "bars": plan.bars},
+        "measured": {
+            "bpm": round(composed["measured"]["bpm"], 3),
+            "key": composed["measured"]["key"],
+            "duration_s": round(heard["duration_s"], 3),
+            "lufs": round(heard["lufs"], 2),
+            "true_peak_db": round(heard["true_peak_db"], 2),
+            "score": composed["measured"],
+            "thumbnail": read_json(folder / _LEGIBLE),
+        },
+        "originality": {name: originality[name] for name in ("verdict", "summary")},
+        "choices": composed["choices"],
+        "arrangement": composed["arrangement"],
+    }
+    write_json(folder / "provenance.json", _provenance(c, composed["model"]))
+    track["files"] = {name: sha256_of(folder / name) for name in _public(folder)}
+    track["asked"] = _plain(c.asked)
+    write_json(folder / "track.json", track)
+    return ["provenance.json", "track.json"]
+
+
+def _public(folder: Path) -> list[str]:
+    """The files of a package but `track.json`, which tells of them."""
+    names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    hidden = ("track.json", f"{INTERNAL}/*", ".*", "*/.*")
+    return sorted(n for n in names if not any(fnmatchcase(n, h) for h in hidden))
+
+
+def _plain(brief: Brief) -> dict[str, Any]:
+    """What a brief asks for, as plain values; what it leaves open is left out."""
+    told = {**asdict(brief), "key": str(brief.key) if brief.key else None}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _provenance(c: Commission, model: dict[str, Any]) -> dict[str, Any]:
+    """What a track was made from: seed, settings, versions, model, corpora and their licences."""
+    libraries = (
+        "numpy",
+        "scipy",
+        "onnxruntime",
+        "miditok",
+        "symusic",
+        "soundfile",
+        "skia-python",
+        "av",
+    )
+    return {
+        "seed": c.brief.seed,
+        "brief": _plain(c.brief),
+        "settings": {
+            "sampling": asdict(c.sampling),
+            "generation": _writing(c),
+            "video": asdict(c.video),
+        },
+        "model": model,
+        "soundfont": (
+            {"name": c.soundfont.name, "sha256": c.soundfont_sha256} if c.soundfont else None
+        ),
+        "versions": {
+            "lofi-empire": __version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            **{n: importlib.metadata.version(n) for n in libraries},
+        },
+    }
+
+
+# The table ---------------------------------------------------------------------------------------
+
+
+def _writing(c: Commission) -> dict[str, Any]:
+    """The settings that decide a score: any number of threads writes the same."""
+    return {n: v for n, v in asdict(c.generation).items() if n != "threads"}
+
+
+def _music(c: Commission) -> dict[str, Any]:
+    """The brief but for what only the picture shows."""
+    return {n: v for n, v in asdict(c.brief).items() if n not in ("palette", "template")}
+
+
+def _within(base_s: float, per_second: float) -> Callable[[Commission], float]:
+    """So much, and so much for each second of music."""
+    return lambda c: base_s + per_second * (c.brief.duration_s or 0.0)
+
+
+def _while_encoding(c: Commission) -> float:
+    """Encoding costs by the pixel; eight seconds of work for one of music in 1080p30."""
+    frame = max(0.25, c.video.width * c.video.height * c.video.fps / (1920 * 1080 * 30))
+    return _within(180.0, 8.0 * frame)(c)
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            name="compose",
+            lane="compute",
+            needs=(),
+            reads=(),
+            limit_s=_within(300.0, 5.0),
+            told=lambda c: [_music(c), asdict(c.sampling), _writing(c), c.model_sha256],
+            run=_compose,
+        ),
+        Stage(
+            name="check",
+            lane="compute",
+            needs=("compose",),
+            reads=(_SCORE,),
+            limit_s=_within(120.0, 1.0),
+            told=lambda c: c.model_sha256,
+            run=_check,
+        ),
+        Stage(
+            name="sound",
+            lane="compute",
+            needs=("compose",),
+            reads=(_SCORE, _COMPOSED),
+            limit_s=_within(120.0, 3.0),
+            told=lambda c: [c.brief.mood, c.brief.seed, c.soundfont_sha256, c.keep_stems],
+            run=_sound,
+        ),
+        Stage(
+            name="picture",
+            lane="render",
+            needs=("compose", "sound"),
+            reads=(_SCORE, _COMPOSED, _MASTER),
+            limit_s=_while_encoding,
+            # Here threads do count: x264 with two writes other bytes than with one.
+            told=lambda c: [
+                c.title, c.brief.palette, c.brief.template, c.brief.seed, asdict(c.video)
+            ],
+            run=_picture,
+        ),
+        Stage(
+            name="thumbnail",
+            lane="render",
+            needs=(),
+            reads=(),
+            limit_s=_within(180.0, 0.0),
+            told=lambda c: [c.title, c.brief.palette, c.brief.mood, c.brief.seed],
+            run=_thumbnail,
+        ),
+        Stage(
+            name="listing",
+            lane="render",
+            needs=("compose", "sound"),
+            reads=(_COMPOSED, _HEARD),
+            limit_s=_within(60.0, 0.0),
+            told=lambda c: [c.track_id, c.brief.mood, c.brief.seed, c.brief.palette],
+            run=_listing,
+        ),
+        Stage(
+            name="package",
+            lane="render",
+            needs=("compose", "check", "sound", "picture", "thumbnail", "listing"),
+            reads=(
+                _SCORE, _COMPOSED, "originality.json", _MASTER, _STEMS, _HEARD, "video.mp4",
+                "thumbnail.jpg", _LEGIBLE, "listing.json",
+            ),
+            limit_s=_within(120.0, 1.0),
+            told=lambda c: [
+                c.track_id, _plain(c.asked), _plain(c.brief), asdict(c.sampling), _writing(c),
+                asdict(c.video), c.soundfont.name if c.soundfont else None, c.soundfont_sha256,
+            ],
+            run=_package,
+        ),
+    )
+}  # fmt: skip
