@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,13 @@ from lofi import __version__
 from lofi.brief import InputError, LofiError
 from lofi.studio import _jobs
 from lofi.studio._child import Child
+from lofi.studio._commission import Commission
 from lofi.studio._database import Database, DatabaseError
 from lofi.studio._events import record
 from lofi.studio._files import read_json
 from lofi.studio._queue import Queues, Step, lanes_of, ticket
 from lofi.studio._settings import Work
-from lofi.studio._stages import STAGES, Commission, Stage, stage_key
+from lofi.studio._stages import STAGES, Stage, stage_key
 from lofi.studio._storage import Blob, Storage
 from lofi.studio._tables import Artifact, Job, JobStage, Track, Worker, now
 
@@ -207,10 +209,14 @@ class WorkerProcess:
             if claimed.rowcount != 1:  # type: ignore[attr-defined]
                 return None
             job = _jobs.find(session, job_id)
-            session.refresh(job)
             record(session, self.actor, "took", "job", job_id, lane=lane, epoch=epoch)
             folder = self._folder / f"{job_id}.{epoch}"
-            held = _Held(job_id, lane, epoch, Commission.from_json(job.commission), folder)
+            try:
+                wanted = Commission.from_json(job.commission)
+            except InputError as error:  # of a version that meant something else by it
+                _jobs.end(session, job, "failed", actor=self.actor, error=str(error))
+                return None
+            held = _Held(job_id, lane, epoch, wanted, folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with self._lock:
@@ -229,7 +235,6 @@ class WorkerProcess:
         if held.child is None:
             held.child = Child(held.folder / "child.log", niceness=self._work.niceness)
         look = self._looker(held, stage)
-        music_s = held.commission.brief.duration_s or 0.0
         written = held.child.run(
             "stage",
             {
@@ -237,7 +242,7 @@ class WorkerProcess:
                 "commission": held.commission.to_json(),
                 "folder": str(held.folder),
             },
-            limit_s=stage.limit(music_s),
+            limit_s=stage.limit_s(held.commission),
             tick=look,
         )
         blobs = {}
@@ -305,7 +310,7 @@ class WorkerProcess:
             .where(Artifact.job_id == held.job_id, Artifact.stage.in_(stage.needs))
             .order_by(Artifact.name)
         )
-        return dict(rows.tuples().all())
+        return {n: h for n, h in rows if any(fnmatchcase(n, wanted) for wanted in stage.reads)}
 
     def _finish(self, held: _Held, stage: Stage, blobs: dict[str, Blob]) -> None:
         with self._database.write() as session:
