@@ -2,6 +2,11 @@
 
 from lofi.sound._files import write_flac
 from lofi.sound._filters import SAMPLE_RATE
+from lofi.sound._fluidsynth import check_soundfont, load_library
+from lofi.sound._heard import heard_at, played_notes
 from lofi.sound._render import Master, measure, render
 
-__all__ = ["SAMPLE_RATE", "Master", "measure", "render", "write_flac"]
+__all__ = [
+    "SAMPLE_RATE", "Master", "check_soundfont", "heard_at", "load_library", "measure",
+    "played_notes", "render", "write_flac",
+]  # fmt: skip

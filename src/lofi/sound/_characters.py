@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
 from lofi.brief import BUNDLES, one_of, subseed
 
@@ -30,6 +31,15 @@ class Character:
     width: float
     warmth_db: float
     drums_db: float
+
+    @property
+    def tape(self) -> dict[str, float]:
+        """How deep the tape's speed deviates, as `tape_delay` takes it."""
+        return {
+            "wow_pct": self.wow_pct,
+            "flutter_pct": self.flutter_pct,
+            "drift_pct": 0.3 * self.wow_pct,
+        }
 
 
 _COLUMNS = ("chill", "melancholic", "upbeat", "dreamy", "focus", "sleep")
@@ -61,9 +71,14 @@ _RANGES: dict[str, tuple[tuple[float, float], ...]] = {
 # fmt: on
 
 
+def chance(seed: int, label: str) -> Generator:
+    """The random numbers of one labelled use in the render of that seed."""
+    return np.random.default_rng(subseed(seed, "sound", label))
+
+
 def draw_character(bundle: str, seed: int) -> Character:
     """The settings of one render of that bundle: a point within its ranges, chosen by the seed."""
     column = _COLUMNS.index(one_of(bundle, BUNDLES, "bundle"))
-    rng = np.random.default_rng(subseed(seed, "sound", "character"))
+    rng = chance(seed, "character")
     drawn = {name: float(rng.uniform(*ranges[column])) for name, ranges in _RANGES.items()}
     return Character(**drawn)

@@ -56,8 +56,8 @@ def _read_delayed(
     return y
 
 
-def wow_and_flutter(
-    x: Audio,
+def tape_delay(
+    n: int,
     rng: Generator,
     *,
     wow_pct: float,
@@ -65,13 +65,13 @@ def wow_and_flutter(
     drift_pct: float = 0.0,
     wow_hz: float = 0.55,
     flutter_hz: float = 7.3,
-) -> Audio:
-    """The unsteady speed of a tape, in place. Depths are peak deviations of speed in percent.
+) -> tuple[FloatArray, FloatArray]:
+    """How late an unsteady tape is over `n` samples: (places heard, delay there), in samples.
 
-    The deviation is drawn as speed and integrated to a delay, so the depth heard is the depth
-    asked for, whatever its rate. (A delay that follows noise directly is many times deeper.)
+    Depths are peak deviations of speed in percent. The deviation is drawn as speed and integrated
+    to a delay, so the depth heard is the depth asked for, whatever its rate. (A delay that follows
+    noise directly is many times deeper.) Between the places the delay is a straight line.
     """
-    n = x.shape[1]
     n_control = n * _CONTROL_HZ // SAMPLE_RATE + 16
     t = np.arange(n_control) / _CONTROL_HZ
     wow_phase, breath_phase = rng.uniform(0, 2 * np.pi, 2)
@@ -87,7 +87,12 @@ def wow_and_flutter(
     delay = -np.cumsum(speed - speed.mean()) / 100.0 * SAMPLE_RATE / _CONTROL_HZ
     delay -= delay.min()
     delay += 2.0
-    knots = np.arange(n_control) * (SAMPLE_RATE / _CONTROL_HZ)
+    return np.arange(n_control) * (SAMPLE_RATE / _CONTROL_HZ), delay
+
+
+def wow_and_flutter(x: Audio, rng: Generator, **depths: float) -> Audio:
+    """The unsteady speed of a tape, in place; `depths` are those of `tape_delay`."""
+    knots, delay = tape_delay(x.shape[1], rng, **depths)
     for channel in x:
         channel[:] = _read_delayed(channel, lambda at: np.interp(at, knots, delay), delay.max())
     return x

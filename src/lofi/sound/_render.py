@@ -12,10 +12,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from lofi.brief import TAIL_S, InputError, subseed
+from lofi.brief import TAIL_S, InputError
 from lofi.sound import _effects as fx
 from lofi.sound import _fluidsynth, _kit, _mastering
-from lofi.sound._characters import Character, draw_character
+from lofi.sound._characters import Character, chance, draw_character
 from lofi.sound._filters import (
     SAMPLE_RATE,
     Audio,
@@ -142,13 +142,7 @@ def _channel_effects(
 
 
 def _tape_and_console(x: Audio, character: Character, rng: Callable[[str], Generator]) -> Audio:
-    x = fx.wow_and_flutter(
-        x,
-        rng("wow"),
-        wow_pct=character.wow_pct,
-        flutter_pct=character.flutter_pct,
-        drift_pct=0.3 * character.wow_pct,
-    )
+    x = fx.wow_and_flutter(x, rng("wow"), **character.tape)
     loudness = _mastering.loudness_lufs(x)
     if math.isfinite(loudness):
         x *= np.float32(db_to_gain(_MIX_LUFS - loudness))
@@ -217,7 +211,7 @@ def render(
     kicks = kick_hits(parts)
 
     def rng(label: str) -> Generator:
-        return np.random.default_rng(subseed(seed, "sound", label))
+        return chance(seed, label)
 
     stems: dict[str, Audio] = {}
     mix: Audio | None = None

@@ -1,0 +1,1 @@
+"""Links for programs that use the studio from outside."""
