@@ -29,8 +29,8 @@ from lofi.studio._tables import Artifact, Event, Job, JobStage, Track, Worker
 
 PROCESS = Path(__file__).parent / "studio_process.py"
 SMALL = {
-    "LOFI_VIDEO__WIDTH": "160",
-    "LOFI_VIDEO__HEIGHT": "90",
+    "LOFI_VIDEO__WIDTH": "320",
+    "LOFI_VIDEO__HEIGHT": "180",
     "LOFI_VIDEO__FPS": "5",
     "LOFI_GENERATION__BEST_OF": "1",
     "LOFI_WORK__NICENESS": "0",
