@@ -63,7 +63,7 @@ class Child:
         try:
             with log.open("ab") as file:
                 self._log, self._log_start = log, file.tell()
-                self._process = subprocess.Popen(
+                self._process = subprocess.Popen(  # noqa: S603
                     [sys.executable, *command],
                     # Nothing is ever written here: that it breaks tells that this process is gone.
                     stdin=subprocess.PIPE,

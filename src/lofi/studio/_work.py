@@ -16,6 +16,8 @@ from lofi.studio._files import sha256_of, shown_name
 from lofi.studio._stages import Report, run_stage
 from lofi.studio._workers import Failure, Limits, guarded
 
+_A_DAY_S = 86_400.0
+
 
 def _stage(arguments: dict[str, Any], report: Report) -> list[dict[str, Any]]:
     """Run the stage `name` of `commission` in `folder`; the name, bytes and sha256 of each file."""
@@ -50,8 +52,9 @@ def _measure(arguments: dict[str, Any], _report: Report) -> dict[str, Any]:
         Quality(**arguments.get("quality", {})),
     )
     limits = Limits(**arguments.get("limits", {}))
-    # A process further down: this one stays whole whatever the file does to its reader.
-    ((_, outcome),) = guarded(prepare, [path], workers=1, limits=limits)
+    # A process further down: this one stays whole whatever the file does to its reader. On a busy
+    # machine it may wait long for its turn, which is not the file's fault: the clock is the caller's.
+    ((_, outcome),) = guarded(prepare, [path], workers=1, limits=limits, clock_s=_A_DAY_S)
     if isinstance(outcome, Failure):
         raise InputError(f"{name}: {outcome.reason}.")
     if "rejected" in outcome:
