@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lofi.studio._composed import compose_corpus, corpus_diversity
     from lofi.studio._database import Database, DatabaseError
     from lofi.studio._dataset import FEW_FILES, build_dataset, train_model
-    from lofi.studio._deliver import Delivery, deliver, hand_over, order_or_resume, wait
+    from lofi.studio._deliver import Delivery, Ordered, deliver, order_or_resume, under_way, watch
     from lofi.studio._evaluate import EVALUATION_STAGES, FULL_REPORT, evaluate
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lofi.studio._sound_alone import make_sound
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
-    from lofi.studio._studio import Studio, open_database, open_studio
+    from lofi.studio._studio import Studio, lock_folder, open_database, open_studio
     from lofi.studio._timeline import (
         TimedChord,
         TimedNote,
@@ -43,7 +43,7 @@ _HOME = {
     "_composed": ("compose_corpus", "corpus_diversity"),
     "_database": ("Database", "DatabaseError"),
     "_dataset": ("FEW_FILES", "build_dataset", "train_model"),
-    "_deliver": ("Delivery", "deliver", "hand_over", "order_or_resume", "wait"),
+    "_deliver": ("Delivery", "Ordered", "deliver", "order_or_resume", "under_way", "watch"),
     "_evaluate": ("EVALUATION_STAGES", "FULL_REPORT", "evaluate"),
     "_make": ("Package", "make", "write_score"),
     "_metadata": ("read_entries", "read_head"),
@@ -52,7 +52,7 @@ _HOME = {
     "_sound_alone": ("make_sound",),
     "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
     "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
-    "_studio": ("Studio", "open_database", "open_studio"),
+    "_studio": ("Studio", "lock_folder", "open_database", "open_studio"),
     "_timeline": ("TimedChord", "TimedNote", "TimedSection", "Timeline", "read_timeline"),
     "_workers": ("Limits",),
 }
@@ -60,14 +60,14 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {"jobs": "_jobs"}  # whose functions are used by the module's name
 
 __all__ = [
-    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES",
-    "BatchResult", "Commission", "Database", "DatabaseError", "Delivery", "Limits", "Package",
-    "Report", "Settings", "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline",
+    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "BatchResult",
+    "Commission", "Database", "DatabaseError", "Delivery", "Limits", "Ordered", "Package", "Report",
+    "Settings", "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline",
     "build_dataset", "commission", "compose_corpus", "corpus_diversity", "corpus_stats", "deliver",
-    "draw_stats", "evaluate", "hand_over", "import_corpora", "jobs", "load_settings", "make",
+    "draw_stats", "evaluate", "import_corpora", "jobs", "load_settings", "lock_folder", "make",
     "make_many", "make_sound", "open_database", "open_studio", "order_or_resume", "processes",
-    "read_card", "read_entries", "read_head", "read_timeline", "run_stage", "stage_key",
-    "tokenize", "train_model", "wait", "write_score",
+    "read_card", "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize",
+    "train_model", "under_way", "watch", "write_score",
 ]  # fmt: skip
 
 
