@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lofi.music import processes
+    from lofi.studio import _access as access
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _tracks as tracks
     from lofi.studio._batch import BatchResult, make_many
     from lofi.studio._catalogue import import_corpora, read_card
     from lofi.studio._commission import Commission, commission
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
     from lofi.studio._evaluate import EVALUATION_STAGES, FULL_REPORT, evaluate
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
+    from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, load_settings
     from lofi.studio._sound_alone import make_sound
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
+    from lofi.studio._storage import collect_garbage
     from lofi.studio._studio import Studio, lock_folder, open_database, open_studio
     from lofi.studio._timeline import (
         TimedChord,
@@ -47,27 +51,34 @@ _HOME = {
     "_evaluate": ("EVALUATION_STAGES", "FULL_REPORT", "evaluate"),
     "_make": ("Package", "make", "write_score"),
     "_metadata": ("read_entries", "read_head"),
+    "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_settings": ("Settings", "load_settings"),
     "_sound_alone": ("make_sound",),
     "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
     "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
+    "_storage": ("collect_garbage",),
     "_studio": ("Studio", "lock_folder", "open_database", "open_studio"),
     "_timeline": ("TimedChord", "TimedNote", "TimedSection", "Timeline", "read_timeline"),
     "_workers": ("Limits",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_MODULES = {"jobs": "_jobs"}  # whose functions are used by the module's name
+_MODULES = {
+    "access": "_access",
+    "jobs": "_jobs",
+    "tracks": "_tracks",
+}  # whose functions are used by the module's name
 
 __all__ = [
     "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "BatchResult",
     "Commission", "Database", "DatabaseError", "Delivery", "Limits", "Ordered", "Package", "Report",
-    "Settings", "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline",
-    "build_dataset", "commission", "compose_corpus", "corpus_diversity", "corpus_stats", "deliver",
-    "draw_stats", "evaluate", "import_corpora", "jobs", "load_settings", "lock_folder", "make",
-    "make_many", "make_sound", "open_database", "open_studio", "order_or_resume", "processes",
-    "read_card", "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize",
-    "train_model", "under_way", "watch", "write_score",
+    "Settings", "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "access",
+    "build_dataset", "collect_garbage", "commission", "compose_corpus", "corpus_diversity",
+    "corpus_stats", "deliver", "draw_stats", "evaluate", "import_corpora", "jobs", "lanes_of",
+    "load_settings", "lock_folder", "make", "make_many", "make_sound", "open_database",
+    "open_studio", "order_or_resume", "processes", "read_card", "read_entries", "read_head",
+    "read_timeline", "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way",
+    "watch", "write_score",
 ]  # fmt: skip
 
 

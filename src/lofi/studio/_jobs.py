@@ -25,6 +25,7 @@ from lofi.studio._tables import Artifact, Job, JobStage, now
 
 FIRST_LANE = next(iter(STAGES.values())).lane
 ENDED = ("done", "failed", "cancelled")
+STATES = ("queued", "running", "waiting", *ENDED)
 PRIORITIES = {"now": 1, "batch": 5, "daily": 8}
 _HISTORY = 200  # finished stages from which the time left is guessed
 
