@@ -5,6 +5,7 @@ from lofi.studio._batch import BatchResult, make_many
 from lofi.studio._catalogue import import_corpora, read_card
 from lofi.studio._composed import compose_corpus, corpus_diversity
 from lofi.studio._dataset import FEW_FILES, build_dataset, train_model
+from lofi.studio._doctor import Finding, examine
 from lofi.studio._evaluate import EVALUATION_STAGES, FULL_REPORT, evaluate
 from lofi.studio._make import STAGES, Package, make, write_score
 from lofi.studio._metadata import read_entries, read_head
@@ -16,9 +17,10 @@ from lofi.studio._timeline import TimedChord, TimedNote, TimedSection, Timeline,
 from lofi.studio._workers import Limits
 
 __all__ = [
-    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "STAGES", "BatchResult", "Limits",
-    "Package", "Settings", "TimedChord", "TimedNote", "TimedSection", "Timeline", "build_dataset",
-    "compose_corpus", "corpus_diversity", "corpus_stats", "draw_stats", "evaluate",
-    "import_corpora", "load_settings", "make", "make_many", "make_sound", "processes", "read_card",
-    "read_entries", "read_head", "read_timeline", "tokenize", "train_model", "write_score",
+    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "STAGES", "BatchResult", "Finding",
+    "Limits", "Package", "Settings", "TimedChord", "TimedNote", "TimedSection", "Timeline",
+    "build_dataset", "compose_corpus", "corpus_diversity", "corpus_stats", "draw_stats", "evaluate",
+    "examine", "import_corpora", "load_settings", "make", "make_many", "make_sound", "processes",
+    "read_card", "read_entries", "read_head", "read_timeline", "tokenize", "train_model",
+    "write_score",
 ]  # fmt: skip
