@@ -340,7 +340,7 @@ class S3Server:
         self._thread.join()
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     def __init__(self, status: int, code: str) -> None:
         self.status, self.code = status, code
 
@@ -361,13 +361,13 @@ class _S3Handler(BaseHTTPRequestHandler):
         self.s3.requests.append(f"{self.command} {self.key}" + (f"?{names}" if names else ""))
         try:
             if self.s3.fail:
-                raise _Refused(self.s3.fail.pop(0), "InternalError")
+                raise _RefusedError(self.s3.fail.pop(0), "InternalError")
             self._check_signature(parts.path)
             if self.key.split("/")[0] != self.s3.bucket:
-                raise _Refused(404, "NoSuchBucket")
+                raise _RefusedError(404, "NoSuchBucket")
             with self.s3.lock:
                 getattr(self, f"_{self.command.lower()}")()
-        except _Refused as refused:
+        except _RefusedError as refused:
             xml = f"<Error><Code>{refused.code}</Code><Message>{refused.code}</Message></Error>"
             self._answer(refused.status, xml.encode())
 
@@ -392,7 +392,7 @@ class _S3Handler(BaseHTTPRequestHandler):
             self._list()
             return
         if self.key not in self.s3.objects:
-            raise _Refused(404, "NoSuchKey")
+            raise _RefusedError(404, "NoSuchKey")
         data, when = self.s3.objects[self.key]
         headers = {
             "Last_Modified": when.strftime("%a, %d %b %Y %H:%M:%S GMT"),
@@ -408,7 +408,7 @@ class _S3Handler(BaseHTTPRequestHandler):
         start, stop = int(span[1]), int(span[2] or len(data) - 1) + 1
         stop = min(stop, len(data))
         if start >= stop:
-            raise _Refused(416, "InvalidRange")
+            raise _RefusedError(416, "InvalidRange")
         headers["Content_Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
         self._answer(206, data[start:stop], Content_Length=str(stop - start), **headers)
 
@@ -453,7 +453,7 @@ class _S3Handler(BaseHTTPRequestHandler):
         else:
             parts = self._upload()
             if any(len(parts[n]) < 5 * 2**20 for n in sorted(parts)[:-1]):
-                raise _Refused(400, "EntityTooSmall")
+                raise _RefusedError(400, "EntityTooSmall")
             self.s3.objects[self.key] = (
                 b"".join(parts[n] for n in sorted(parts)),
                 datetime.now(UTC),
@@ -475,7 +475,7 @@ class _S3Handler(BaseHTTPRequestHandler):
 
     def _upload(self) -> dict[int, bytes]:
         if self.query["uploadId"] not in self.s3.uploads:
-            raise _Refused(404, "NoSuchUpload")
+            raise _RefusedError(404, "NoSuchUpload")
         return self.s3.uploads[self.query["uploadId"]]
 
     def _check_signature(self, path: str) -> None:
@@ -487,21 +487,21 @@ class _S3Handler(BaseHTTPRequestHandler):
             stamp, payload = query["X-Amz-Date"], "UNSIGNED-PAYLOAD"
             made = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
             if datetime.now(UTC) > made + timedelta(seconds=int(query["X-Amz-Expires"])):
-                raise _Refused(403, "AccessDenied")
+                raise _RefusedError(403, "AccessDenied")
         else:
             found = re.fullmatch(
                 r"AWS4-HMAC-SHA256 Credential=(\S+), ?SignedHeaders=(\S+), ?Signature=(\w+)",
                 self.headers.get("Authorization", ""),
             )
             if not found:
-                raise _Refused(403, "AccessDenied")
+                raise _RefusedError(403, "AccessDenied")
             credential, signed, given = found.groups()
             stamp, payload = self.headers["X-Amz-Date"], self.headers["X-Amz-Content-Sha256"]
             if payload not in ("UNSIGNED-PAYLOAD", hashlib.sha256(self.body).hexdigest()):
-                raise _Refused(400, "XAmzContentSHA256Mismatch")
+                raise _RefusedError(400, "XAmzContentSHA256Mismatch")
         key_id, day, region, service, end = credential.split("/")
         if key_id != self.s3.access_key:
-            raise _Refused(403, "InvalidAccessKeyId")
+            raise _RefusedError(403, "InvalidAccessKeyId")
         pairs = sorted((quote(k, safe="-_.~"), quote(v, safe="-_.~")) for k, v in query.items())
         canonical = "\n".join(
             [
@@ -521,7 +521,7 @@ class _S3Handler(BaseHTTPRequestHandler):
             key = hmac.digest(key, part.encode(), "sha256")
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
         if not hmac.compare_digest(hmac.digest(key, text.encode(), "sha256").hex(), given):
-            raise _Refused(403, "SignatureDoesNotMatch")
+            raise _RefusedError(403, "SignatureDoesNotMatch")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lofi.studio._database import Database, DatabaseError
     from lofi.studio._dataset import FEW_FILES, build_dataset, train_model
     from lofi.studio._deliver import Delivery, Ordered, deliver, order_or_resume, under_way, watch
+    from lofi.studio._doctor import Finding, examine
     from lofi.studio._evaluate import EVALUATION_STAGES, FULL_REPORT, evaluate
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
@@ -48,6 +49,10 @@ _HOME = {
     "_database": ("Database", "DatabaseError"),
     "_dataset": ("FEW_FILES", "build_dataset", "train_model"),
     "_deliver": ("Delivery", "Ordered", "deliver", "order_or_resume", "under_way", "watch"),
+    "_doctor": (
+        "Finding",
+        "examine",
+    ),
     "_evaluate": ("EVALUATION_STAGES", "FULL_REPORT", "evaluate"),
     "_make": ("Package", "make", "write_score"),
     "_metadata": ("read_entries", "read_head"),
@@ -71,14 +76,14 @@ _MODULES = {
 
 __all__ = [
     "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "BatchResult",
-    "Commission", "Database", "DatabaseError", "Delivery", "Limits", "Ordered", "Package", "Report",
-    "Settings", "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "access",
-    "build_dataset", "collect_garbage", "commission", "compose_corpus", "corpus_diversity",
-    "corpus_stats", "deliver", "draw_stats", "evaluate", "import_corpora", "jobs", "lanes_of",
-    "load_settings", "lock_folder", "make", "make_many", "make_sound", "open_database",
-    "open_studio", "order_or_resume", "processes", "read_card", "read_entries", "read_head",
-    "read_timeline", "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way",
-    "watch", "write_score",
+    "Commission", "Database", "DatabaseError", "Delivery", "Finding", "Limits", "Ordered",
+    "Package", "Report", "Settings", "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection",
+    "Timeline", "access", "build_dataset", "collect_garbage", "commission", "compose_corpus",
+    "corpus_diversity", "corpus_stats", "deliver", "draw_stats", "evaluate", "examine",
+    "import_corpora", "jobs", "lanes_of", "load_settings", "lock_folder", "make", "make_many",
+    "make_sound", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
+    "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize", "tracks",
+    "train_model", "under_way", "watch", "write_score",
 ]  # fmt: skip
 
 

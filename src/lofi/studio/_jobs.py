@@ -17,10 +17,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from lofi.brief import InputError
+from lofi.brief import InputError, Key
+from lofi.studio._commission import Commission
 from lofi.studio._database import Database
 from lofi.studio._events import record
-from lofi.studio._stages import STAGES, Commission
+from lofi.studio._stages import STAGES
 from lofi.studio._tables import Artifact, Job, JobStage, now
 
 FIRST_LANE = next(iter(STAGES.values())).lane
@@ -228,8 +229,8 @@ def _view(job: Job, stages: list[JobStage], paces: dict[str, float]) -> dict[str
             for s in stages
         ],
         "error": explained(job.error),
-        "asked": job.commission["asked"],
-        "brief": job.commission["brief"],
+        "asked": _plain_brief(job.commission["asked"]),
+        "brief": _plain_brief(job.commission["brief"]),
         "tries": job.tries,
         "cancel_requested": job.cancel_requested,
         "not_before": _told(job.not_before),
@@ -239,6 +240,12 @@ def _view(job: Job, stages: list[JobStage], paces: dict[str, float]) -> dict[str
         "started_at": _told(job.started_at),
         "finished_at": _told(job.finished_at),
     }
+
+
+def _plain_brief(brief: dict[str, Any]) -> dict[str, Any]:
+    """A brief in the words of whoever asked; what it leaves open is left out."""
+    told = {name: value for name, value in brief.items() if value is not None}
+    return told | ({"key": str(Key(**told["key"]))} if "key" in told else {})
 
 
 def _seconds(stage: JobStage) -> float | None:

@@ -21,11 +21,11 @@ import sqlalchemy as sa
 from lofi.brief import Brief, InputError, LofiError, find_mood, subseed
 from lofi.studio import _jobs
 from lofi.studio._cache import Cache
+from lofi.studio._commission import commission
 from lofi.studio._database import Database
 from lofi.studio._events import record
 from lofi.studio._jobs import PRIORITIES, Order
 from lofi.studio._settings import Settings, check_settings
-from lofi.studio._stages import commission
 from lofi.studio._storage import Storage
 from lofi.studio._tables import Artifact, Job, Preference, now
 from lofi.studio._worker import WorkerProcess

@@ -33,12 +33,13 @@ from lofi import __version__
 from lofi.brief import InputError, LofiError
 from lofi.studio import _jobs
 from lofi.studio._child import Child
+from lofi.studio._commission import Commission
 from lofi.studio._database import Database, DatabaseError
 from lofi.studio._events import record
 from lofi.studio._files import read_json
 from lofi.studio._queue import Queues, Step, lanes_of, ticket
 from lofi.studio._settings import Work
-from lofi.studio._stages import STAGES, Commission, Stage, stage_key
+from lofi.studio._stages import STAGES, Stage, stage_key
 from lofi.studio._storage import Blob, Storage
 from lofi.studio._tables import Artifact, Job, JobStage, Track, Worker, now
 
@@ -208,10 +209,14 @@ class WorkerProcess:
             if claimed.rowcount != 1:  # type: ignore[attr-defined]
                 return None
             job = _jobs.find(session, job_id)
-            session.refresh(job)
             record(session, self.actor, "took", "job", job_id, lane=lane, epoch=epoch)
             folder = self._folder / f"{job_id}.{epoch}"
-            held = _Held(job_id, lane, epoch, Commission.from_json(job.commission), folder)
+            try:
+                wanted = Commission.from_json(job.commission)
+            except InputError as error:  # of a version that meant something else by it
+                _jobs.end(session, job, "failed", actor=self.actor, error=str(error))
+                return None
+            held = _Held(job_id, lane, epoch, wanted, folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with self._lock:
