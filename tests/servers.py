@@ -313,9 +313,10 @@ class S3Server:
         self.requests: list[str] = []
         self.fail: list[int] = []
         self.cut: list[int] = []
+        self.numbers = itertools.count()
         self.lock = threading.Lock()
         handler = type("Handler", (_S3Handler,), {"s3": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._http = _QuietHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -343,6 +344,12 @@ class S3Server:
 class _RefusedError(Exception):
     def __init__(self, status: int, code: str) -> None:
         self.status, self.code = status, code
+
+
+class _QuietHTTPServer(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client may hang up
+            super().handle_error(request, client_address)
 
 
 class _S3Handler(BaseHTTPRequestHandler):
@@ -427,11 +434,12 @@ class _S3Handler(BaseHTTPRequestHandler):
             for key in shown
         )
         more = len(keys) > len(shown)
-        token = f"<NextContinuationToken>{shown[-1].removeprefix(start)}</NextContinuationToken>"
+        last = shown[-1].removeprefix(start) if more else ""
+        token = f"<NextContinuationToken>{last}</NextContinuationToken>" if more else ""
         self._answer(
             200,
             f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{rows}"
-            f"{token if more else ''}</ListBucketResult>".encode(),
+            f"{token}</ListBucketResult>".encode(),
         )
 
     def _put(self) -> None:
@@ -443,7 +451,7 @@ class _S3Handler(BaseHTTPRequestHandler):
 
     def _post(self) -> None:
         if "uploads" in self.query:
-            name = f"upload-{len(self.s3.requests)}"
+            name = f"upload-{next(self.s3.numbers)}"
             self.s3.uploads[name] = {}
             self._answer(
                 200,
