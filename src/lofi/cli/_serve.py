@@ -156,9 +156,12 @@ def _until_stopped(told: str) -> Iterator[None]:
 
 
 def _log(as_json: bool | None) -> None:
+    import logging
+
     from lofi.cli._logs import log_to_stderr
 
-    log_to_stderr(as_json=not sys.stderr.isatty() if as_json is None else as_json)
+    as_json = not sys.stderr.isatty() if as_json is None else as_json
+    log_to_stderr(as_json=as_json, level=logging.INFO)
 
 
 @serve_app.command()
@@ -186,13 +189,13 @@ def worker(
     for lane in chosen or ():
         if lane not in known:
             raise InputError(f"there is no lane {lane!r}. The lanes are {', '.join(known)}.")
-    _log(log_json)
     with _until_stopped("the worker has stopped"), opened(config) as house:
         if house.database.is_sqlite:
             raise InputError(
                 "a studio on SQLite has one process at work, that of `lofi serve`. For workers "
                 "of their own set studio.database to a PostgreSQL, then run `lofi db upgrade`."
             )
+        _log(log_json)
         working = house.work(chosen)
         say(f"worker {working.id} takes {lanes or 'all lanes'} (Ctrl-C stops it)")
         sys.stdout.flush()
