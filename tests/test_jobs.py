@@ -36,7 +36,7 @@ SMALL = {
     "LOFI_WORK__COMPUTE": "1",
     "LOFI_WORK__RENDER": "1",
     "LOFI_WORK__DEAD_AFTER_S": "2",
-    "LOFI_WORK__RETRY_DELAYS_S": "[0.2, 0.2]",
+    "LOFI_WORK__RETRY_DELAYS_S": "0.2,0.2",
 }
 STAGE_NAMES = list(STAGES)
 
