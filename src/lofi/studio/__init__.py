@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lofi.studio import _tracks as tracks
     from lofi.studio._batch import BatchResult, make_many
     from lofi.studio._catalogue import import_corpora, read_card
+    from lofi.studio._child import Child, Crashed, Overdue
     from lofi.studio._commission import Commission, commission
     from lofi.studio._composed import compose_corpus, corpus_diversity
     from lofi.studio._database import Database, DatabaseError
@@ -44,15 +45,13 @@ if TYPE_CHECKING:
 _HOME = {
     "_batch": ("BatchResult", "make_many"),
     "_catalogue": ("import_corpora", "read_card"),
+    "_child": ("Child", "Crashed", "Overdue"),
     "_commission": ("Commission", "commission"),
     "_composed": ("compose_corpus", "corpus_diversity"),
     "_database": ("Database", "DatabaseError"),
     "_dataset": ("FEW_FILES", "build_dataset", "train_model"),
     "_deliver": ("Delivery", "Ordered", "deliver", "order_or_resume", "under_way", "watch"),
-    "_doctor": (
-        "Finding",
-        "examine",
-    ),
+    "_doctor": ("Finding", "examine"),
     "_evaluate": ("EVALUATION_STAGES", "FULL_REPORT", "evaluate"),
     "_make": ("Package", "make", "write_score"),
     "_metadata": ("read_entries", "read_head"),
@@ -68,22 +67,19 @@ _HOME = {
     "_workers": ("Limits",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_MODULES = {
-    "access": "_access",
-    "jobs": "_jobs",
-    "tracks": "_tracks",
-}  # whose functions are used by the module's name
+# Whose functions are used by the module's name.
+_MODULES = {"access": "_access", "jobs": "_jobs", "tracks": "_tracks"}
 
 __all__ = [
     "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "BatchResult",
-    "Commission", "Database", "DatabaseError", "Delivery", "Finding", "Limits", "Ordered",
-    "Package", "Report", "Settings", "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection",
-    "Timeline", "access", "build_dataset", "collect_garbage", "commission", "compose_corpus",
-    "corpus_diversity", "corpus_stats", "deliver", "draw_stats", "evaluate", "examine",
-    "import_corpora", "jobs", "lanes_of", "load_settings", "lock_folder", "make", "make_many",
-    "make_sound", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
-    "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize", "tracks",
-    "train_model", "under_way", "watch", "write_score",
+    "Child", "Commission", "Crashed", "Database", "DatabaseError", "Delivery", "Finding", "Limits",
+    "Ordered", "Overdue", "Package", "Report", "Settings", "Stage", "Studio", "TimedChord",
+    "TimedNote", "TimedSection", "Timeline", "access", "build_dataset", "collect_garbage",
+    "commission", "compose_corpus", "corpus_diversity", "corpus_stats", "deliver", "draw_stats",
+    "evaluate", "examine", "import_corpora", "jobs", "lanes_of", "load_settings", "lock_folder",
+    "make", "make_many", "make_sound", "open_database", "open_studio", "order_or_resume",
+    "processes", "read_card", "read_entries", "read_head", "read_timeline", "run_stage",
+    "stage_key", "tokenize", "tracks", "train_model", "under_way", "watch", "write_score",
 ]  # fmt: skip
 
 
