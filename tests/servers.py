@@ -94,6 +94,7 @@ class Server:
     def start(self) -> None:
         """Start it, unless it runs, and return when it answers."""
         if self.running:
+            self.go_on()
             return
         log = self.folder / "server.log"
         with log.open("ab") as output:
@@ -120,6 +121,16 @@ class Server:
         """End it as a power cut would."""
         self._end(signal.SIGKILL)
 
+    def hang(self) -> None:
+        """Let it answer nothing, with its port open, until `go_on` or `start`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End a hang."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder)
@@ -133,6 +144,7 @@ class Server:
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.send_signal(sign)
+                self.go_on()
             self._process.wait(timeout=30)
             self._process = None
 
@@ -218,7 +230,7 @@ def _postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_server(_postgres: PostgresServer) -> PostgresServer:
-    """The PostgreSQL of this session, running; a test may stop, kill and start it."""
+    """The PostgreSQL of this session, running; a test may stop, kill, hang and start it."""
     _postgres.start()
     return _postgres
 
@@ -281,7 +293,6 @@ def _redis() -> Iterator[RedisServer]:
 def redis_server(_redis: RedisServer) -> RedisServer:
     """The Redis of this session, running, empty and with its first settings."""
     _redis.start()
-    _redis.ask("CLIENT", "UNPAUSE")
     _redis.ask("CONFIG", "SET", "maxmemory", 0)
     _redis.ask("FLUSHALL")
     return _redis
@@ -313,9 +324,10 @@ class S3Server:
         self.requests: list[str] = []
         self.fail: list[int] = []
         self.cut: list[int] = []
+        self.numbers = itertools.count()
         self.lock = threading.Lock()
         handler = type("Handler", (_S3Handler,), {"s3": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._http = _QuietHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -343,6 +355,12 @@ class S3Server:
 class _RefusedError(Exception):
     def __init__(self, status: int, code: str) -> None:
         self.status, self.code = status, code
+
+
+class _QuietHTTPServer(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client may hang up
+            super().handle_error(request, client_address)
 
 
 class _S3Handler(BaseHTTPRequestHandler):
@@ -427,11 +445,12 @@ class _S3Handler(BaseHTTPRequestHandler):
             for key in shown
         )
         more = len(keys) > len(shown)
-        token = f"<NextContinuationToken>{shown[-1].removeprefix(start)}</NextContinuationToken>"
+        last = shown[-1].removeprefix(start) if more else ""
+        token = f"<NextContinuationToken>{last}</NextContinuationToken>" if more else ""
         self._answer(
             200,
             f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{rows}"
-            f"{token if more else ''}</ListBucketResult>".encode(),
+            f"{token}</ListBucketResult>".encode(),
         )
 
     def _put(self) -> None:
@@ -443,7 +462,7 @@ class _S3Handler(BaseHTTPRequestHandler):
 
     def _post(self) -> None:
         if "uploads" in self.query:
-            name = f"upload-{len(self.s3.requests)}"
+            name = f"upload-{next(self.s3.numbers)}"
             self.s3.uploads[name] = {}
             self._answer(
                 200,
