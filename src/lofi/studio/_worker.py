@@ -42,6 +42,7 @@ from lofi.studio._settings import Work
 from lofi.studio._stages import STAGES, Stage, stage_key
 from lofi.studio._storage import Blob, Storage
 from lofi.studio._tables import Artifact, Job, JobStage, Track, Worker, now
+from lofi.studio._tracks import search_text
 
 _log = structlog.get_logger(__name__)
 
@@ -359,12 +360,14 @@ class WorkerProcess:
         elif track.package_sha256 != blobs["track.json"].sha256:
             track.state = "review"
         brief, measured = facts["brief"], facts["measured"]
-        track.title, track.mood, track.seed = facts["title"], brief["mood"], brief["seed"]
+        if track.facts is None or track.title == track.facts["title"]:
+            track.title = facts["title"]  # else somebody has given it another one
+        track.mood, track.seed = brief["mood"], brief["seed"]
         track.palette, track.template = brief["palette"], brief["template"]
         track.bpm, track.key = measured["bpm"], measured["key"] or facts["plan"]["key"]
         track.duration_s, track.lufs = measured["duration_s"], measured["lufs"]
         track.verdict, track.facts = facts["originality"]["verdict"], facts
-        track.search = f"{track.title} {track.mood} {track.key} {track.id}".lower()
+        track.search = search_text(track)
         track.job_id, track.package_sha256 = held.job_id, blobs["track.json"].sha256
         track.updated_at, track.deleted_at = now(), None
         job = _jobs.find(session, held.job_id)

@@ -177,20 +177,33 @@ def upgrade() -> None:
         sa.Column("tags", sa.JSON(), nullable=False),
         sa.Column("note", sa.String(), nullable=False),
         sa.Column("search", sa.String(), nullable=False),
-        sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("job_id", sa.String(length=32), nullable=False),
         sa.Column("package_sha256", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("facts", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_tracks_job_id_jobs"),
         sa.PrimaryKeyConstraint("id", name="pk_tracks"),
     )
-    op.create_index("ix_tracks_created_at", "tracks", ["created_at"], unique=False)
-    op.create_index("ix_tracks_deleted_at", "tracks", ["deleted_at"], unique=False)
     op.create_index("ix_tracks_job_id", "tracks", ["job_id"], unique=False)
-    op.create_index("ix_tracks_mood", "tracks", ["mood"], unique=False)
-    op.create_index("ix_tracks_state", "tracks", ["state"], unique=False)
+    op.create_index(
+        "ix_tracks_listed",
+        "tracks",
+        [
+            "deleted_at",
+            "created_at",
+            "id",
+            "state",
+            "mood",
+            "key",
+            "palette",
+            "verdict",
+            "bpm",
+            "duration_s",
+        ],
+        unique=False,
+    )
 
     op.create_table(
         "approvals",
