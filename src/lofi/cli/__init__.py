@@ -33,6 +33,7 @@ from lofi.brief import (
     read_swing,
 )
 from lofi.cli._common import Config, Json, bars, say, warn
+from lofi.cli._doctor import doctor_app
 from lofi.cli._learn import learn_app
 
 app = typer.Typer(
@@ -525,4 +526,5 @@ def batch(
         raise LofiError(f"{failed} of {count} tracks failed; their reasons are above.")
 
 
+app.add_typer(doctor_app)
 app.add_typer(learn_app)  # their names stand at the top, after those above

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lofi.studio._database import Database, DatabaseError
     from lofi.studio._dataset import FEW_FILES, build_dataset, train_model
     from lofi.studio._deliver import Delivery, deliver, hand_over, order_or_resume, wait
+    from lofi.studio._doctor import Finding, examine
     from lofi.studio._errors import ConflictError, NotFoundError
     from lofi.studio._evaluate import EVALUATION_STAGES, FULL_REPORT, evaluate
     from lofi.studio._make import Package, make, write_score
@@ -50,6 +51,7 @@ _HOME = {
     "_database": ("Database", "DatabaseError"),
     "_dataset": ("FEW_FILES", "build_dataset", "train_model"),
     "_deliver": ("Delivery", "deliver", "hand_over", "order_or_resume", "wait"),
+    "_doctor": ("Finding", "examine"),
     "_errors": ("ConflictError", "NotFoundError"),
     "_evaluate": ("EVALUATION_STAGES", "FULL_REPORT", "evaluate"),
     "_make": ("Package", "make", "write_score"),
@@ -73,14 +75,14 @@ _MODULES = {
 
 __all__ = [
     "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
-    "BatchResult", "Commission", "ConflictError", "Database", "DatabaseError", "Delivery", "KeyReusedError",
-    "Limits", "NotFoundError", "Package", "Report", "Seen", "Settings", "Stage", "Studio",
-    "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access", "build_dataset",
-    "commission", "compose_corpus", "corpus_diversity", "corpus_stats", "deliver", "draw_stats",
-    "evaluate", "events", "figures", "hand_over", "import_corpora", "jobs", "load_settings", "make",
-    "make_many", "make_sound", "once", "open_database", "open_studio", "order_or_resume",
-    "processes", "read_card", "read_entries", "read_head", "read_timeline", "run_stage",
-    "stage_key", "tokenize", "train_model", "wait", "write_score",
+    "BatchResult", "Commission", "ConflictError", "Database", "DatabaseError", "Delivery",
+    "Finding", "KeyReusedError", "Limits", "NotFoundError", "Package", "Report", "Seen", "Settings",
+    "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access",
+    "build_dataset", "commission", "compose_corpus", "corpus_diversity", "corpus_stats", "deliver",
+    "draw_stats", "evaluate", "events", "examine", "figures", "hand_over", "import_corpora", "jobs",
+    "load_settings", "make", "make_many", "make_sound", "once", "open_database", "open_studio",
+    "order_or_resume", "processes", "read_card", "read_entries", "read_head", "read_timeline",
+    "run_stage", "stage_key", "tokenize", "train_model", "wait", "write_score",
 ]  # fmt: skip
 
 

@@ -77,9 +77,9 @@ class _OfTheStudio:
         yield spent
         hits = CounterMetricFamily("lofi_cache_hits", "Answers from the cache.", labels=["topic"])
         misses = CounterMetricFamily("lofi_cache_misses", "Answers made anew.", labels=["topic"])
-        for topic, counts in studio.cache.counts().items():
-            hits.add_metric([topic], counts["hits"])
-            misses.add_metric([topic], counts["misses"])
+        for topic, (hit, missed) in studio.cache.counts().items():
+            hits.add_metric([topic], hit)
+            misses.add_metric([topic], missed)
         yield hits
         yield misses
         yield GaugeMetricFamily("lofi_storage_bytes", "Bytes of all recorded files.", stored)
