@@ -94,6 +94,7 @@ class Server:
     def start(self) -> None:
         """Start it, unless it runs, and return when it answers."""
         if self.running:
+            self.go_on()
             return
         log = self.folder / "server.log"
         with log.open("ab") as output:
@@ -120,6 +121,16 @@ class Server:
         """End it as a power cut would."""
         self._end(signal.SIGKILL)
 
+    def hang(self) -> None:
+        """Let it answer nothing, with its port open, until `go_on` or `start`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End a hang."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder)
@@ -133,6 +144,7 @@ class Server:
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.send_signal(sign)
+                self.go_on()
             self._process.wait(timeout=30)
             self._process = None
 
@@ -218,7 +230,7 @@ def _postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_server(_postgres: PostgresServer) -> PostgresServer:
-    """The PostgreSQL of this session, running; a test may stop, kill and start it."""
+    """The PostgreSQL of this session, running; a test may stop, kill, hang and start it."""
     _postgres.start()
     return _postgres
 
@@ -281,7 +293,6 @@ def _redis() -> Iterator[RedisServer]:
 def redis_server(_redis: RedisServer) -> RedisServer:
     """The Redis of this session, running, empty and with its first settings."""
     _redis.start()
-    _redis.ask("CLIENT", "UNPAUSE")
     _redis.ask("CONFIG", "SET", "maxmemory", 0)
     _redis.ask("FLUSHALL")
     return _redis

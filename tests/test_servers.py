@@ -58,6 +58,16 @@ def test_redis_comes_back_at_the_same_address_and_empty(redis_server: RedisServe
     assert redis_server.ask("GET", "a") is None
 
 
+def test_a_server_that_hangs_goes_on(redis_server: RedisServer) -> None:
+    redis_server.ask("SET", "a", "1")
+    redis_server.hang()
+    client = redis.Redis(port=redis_server.port, socket_timeout=0.1)
+    with pytest.raises(redis.TimeoutError), client:
+        client.ping()
+    redis_server.start()
+    assert redis_server.ask("GET", "a") == b"1"
+
+
 def test_a_missing_program_is_a_failure_that_names_the_remedy() -> None:
     with pytest.raises(RuntimeError, match=r"lofi-no-such-program .*scripts/system_packages\.sh"):
         find_program("lofi-no-such-program")

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lofi.music import processes
+    from lofi.studio import _access as access
+    from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
     from lofi.studio._catalogue import import_corpora, read_card
     from lofi.studio._commission import Commission, commission
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from lofi.studio._database import Database, DatabaseError
     from lofi.studio._dataset import FEW_FILES, build_dataset, train_model
     from lofi.studio._deliver import Delivery, deliver, hand_over, order_or_resume, wait
+    from lofi.studio._doctor import Finding, examine
+    from lofi.studio._errors import ConflictError, NotFoundError
     from lofi.studio._evaluate import EVALUATION_STAGES, FULL_REPORT, evaluate
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from lofi.studio._sound_alone import make_sound
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
-    from lofi.studio._studio import Studio, open_database, open_studio
+    from lofi.studio._studio import WRITABLE, Studio, open_database, open_studio
     from lofi.studio._timeline import (
         TimedChord,
         TimedNote,
@@ -34,9 +39,11 @@ if TYPE_CHECKING:
         Timeline,
         read_timeline,
     )
+    from lofi.studio._watch import Seen, Watch, events
     from lofi.studio._workers import Limits
 
 _HOME = {
+    "_answers": ("KeyReusedError", "once"),
     "_batch": ("BatchResult", "make_many"),
     "_catalogue": ("import_corpora", "read_card"),
     "_commission": ("Commission", "commission"),
@@ -44,6 +51,8 @@ _HOME = {
     "_database": ("Database", "DatabaseError"),
     "_dataset": ("FEW_FILES", "build_dataset", "train_model"),
     "_deliver": ("Delivery", "deliver", "hand_over", "order_or_resume", "wait"),
+    "_doctor": ("Finding", "examine"),
+    "_errors": ("ConflictError", "NotFoundError"),
     "_evaluate": ("EVALUATION_STAGES", "FULL_REPORT", "evaluate"),
     "_make": ("Package", "make", "write_score"),
     "_metadata": ("read_entries", "read_head"),
@@ -52,22 +61,28 @@ _HOME = {
     "_sound_alone": ("make_sound",),
     "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
     "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
-    "_studio": ("Studio", "open_database", "open_studio"),
+    "_studio": ("WRITABLE", "Studio", "open_database", "open_studio"),
     "_timeline": ("TimedChord", "TimedNote", "TimedSection", "Timeline", "read_timeline"),
+    "_watch": ("Seen", "Watch", "events"),
     "_workers": ("Limits",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_MODULES = {"jobs": "_jobs"}  # whose functions are used by the module's name
+_MODULES = {
+    "access": "_access",
+    "figures": "_figures",
+    "jobs": "_jobs",
+}  # whose functions are used by the module's name
 
 __all__ = [
-    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES",
-    "BatchResult", "Commission", "Database", "DatabaseError", "Delivery", "Limits", "Package",
-    "Report", "Settings", "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline",
+    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
+    "BatchResult", "Commission", "ConflictError", "Database", "DatabaseError", "Delivery",
+    "Finding", "KeyReusedError", "Limits", "NotFoundError", "Package", "Report", "Seen", "Settings",
+    "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access",
     "build_dataset", "commission", "compose_corpus", "corpus_diversity", "corpus_stats", "deliver",
-    "draw_stats", "evaluate", "hand_over", "import_corpora", "jobs", "load_settings", "make",
-    "make_many", "make_sound", "open_database", "open_studio", "order_or_resume", "processes",
-    "read_card", "read_entries", "read_head", "read_timeline", "run_stage", "stage_key",
-    "tokenize", "train_model", "wait", "write_score",
+    "draw_stats", "evaluate", "events", "examine", "figures", "hand_over", "import_corpora", "jobs",
+    "load_settings", "make", "make_many", "make_sound", "once", "open_database", "open_studio",
+    "order_or_resume", "processes", "read_card", "read_entries", "read_head", "read_timeline",
+    "run_stage", "stage_key", "tokenize", "train_model", "wait", "write_score",
 ]  # fmt: skip
 
 
