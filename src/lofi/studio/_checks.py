@@ -683,7 +683,9 @@ def _line(error: object) -> str:
     return text.splitlines()[0][:300]
 
 
-CHECKS: dict[str, Callable[[Scope, Tell], str]] = {
+Check = Callable[[Scope, Tell], str]
+
+CHECKS: dict[str, Check] = {
     "Python": _python,
     "SQLite": _sqlite,
     "libraries": _libraries,

@@ -15,16 +15,18 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lofi.brief import LofiError
-from lofi.studio._checks import CHECKS, AbsentError, BrokenError, Scope, Tell
+from lofi.studio._checks import CHECKS, AbsentError, BrokenError, Check, Scope
 from lofi.studio._settings import Settings
 
 LIMIT_S = 60.0  # what one check may take, on a machine that is busy
+_STARTING_S = 120.0
 _LEAVING_S = 5.0
 
 _REPORT = "Reinstall LoFi Empire; if that does not help, report it with this line."
@@ -72,9 +74,9 @@ def examine(
     found: list[Finding] = []
     apart = _Apart(scope, limit_s)
     try:
-        for done, name in enumerate(CHECKS):
+        for done, (name, check) in enumerate(CHECKS.items()):
             tell(done / (len(CHECKS) + 1), name)
-            found.append(apart.look(name))
+            found.append(apart.look(name, check))
     finally:
         apart.leave()
     tell(len(CHECKS) / (len(CHECKS) + 1), "storage")
@@ -130,17 +132,21 @@ class _Apart:
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
 
-    def look(self, name: str) -> Finding:
+    def look(self, name: str, check: Check) -> Finding:
+        """What `check`, a function of a module, finds there; its death or silence is a finding."""
+        deadline = time.monotonic() + (self._limit_s if self._pipe else _STARTING_S)
         pipe = self._pipe or self._start()
-        deadline = time.monotonic() + self._limit_s
         place = ""
         try:
-            pipe.send(name)
+            pipe.send((name, check))
             while pipe.poll(max(0.0, deadline - time.monotonic())):
-                answer: Finding | str = pipe.recv()
+                answer: Finding | str | None = pipe.recv()
                 if isinstance(answer, Finding):
                     return answer
-                place = f" at {answer}"
+                if answer is None:  # started: what that took is not held against the check
+                    deadline = time.monotonic() + self._limit_s
+                else:
+                    place = f" at {answer}"
         except (EOFError, OSError):
             return Finding(name, "broken", f"{self._death()}{place}", _REPORT)
         self.leave()
@@ -179,12 +185,11 @@ def _serve(pipe: Connection, scope: Scope) -> None:
     silent = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # native libraries write what they miss; the findings say it
         os.dup2(silent, stream)
-    tell: Tell = pipe.send
     try:
+        pipe.send(None)
         while True:
-            name = pipe.recv()
-            check = CHECKS[name]
-            pipe.send(_attempt(name, lambda check=check: check(scope, tell)))
+            name, check = pipe.recv()
+            pipe.send(_attempt(name, partial(check, scope, pipe.send)))
     except (EOFError, OSError):
         os._exit(0)  # the parent is gone
 

@@ -124,11 +124,39 @@ class Studio:
         Within `session`, where one is given: the caller commits and then calls `start`. Raises
         InputError for a brief, model or SoundFont that cannot be used; nothing is ordered then.
         """
+        orders = self.orders(
+            brief,
+            count=count,
+            model=model,
+            soundfont=soundfont,
+            keep_stems=keep_stems,
+            priority=priority,
+            not_before=not_before,
+        )
+        if session is not None:
+            return _jobs.submit(session, orders, actor=actor)
+        with self.database.write() as own:
+            ids = _jobs.submit(own, orders, actor=actor)
+        self.start(ids)
+        return ids
+
+    def orders(
+        self,
+        brief: Brief,
+        *,
+        count: int = 1,
+        model: Path | None = None,
+        soundfont: Path | None = None,
+        keep_stems: bool = False,
+        priority: int | None = None,
+        not_before: datetime | None = None,
+    ) -> list[Order]:
+        """What `order` would order, checked and not yet written: for who orders several briefs."""
         settings = self.settings()
         seeds = [brief.seed]
         if count > 1:
             seeds = [subseed(brief.seed, "batch", i) >> 1 for i in range(count)]
-        orders = [
+        return [
             Order(
                 commission(
                     replace(brief, seed=seed),
@@ -142,12 +170,6 @@ class Studio:
             )
             for seed in seeds
         ]
-        if session is not None:
-            return _jobs.submit(session, orders, actor=actor)
-        with self.database.write() as own:
-            ids = _jobs.submit(own, orders, actor=actor)
-        self.start(ids)
-        return ids
 
     def order_daily(self, day: datetime | None = None, *, actor: str) -> list[str]:
         """Order the tracks of a day, once: asked again, the same jobs are given."""
