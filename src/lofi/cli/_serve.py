@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lofi.brief import Brief, InputError, Key, LofiError
-from lofi.cli._common import Config, Json, read_duration, say, warn
+from lofi.brief import Brief, InputError, Key, LofiError, read_duration
+from lofi.cli._common import Config, Json, say, warn
 from lofi.cli._jobs import jobs_app, opened, showing, track_app
 from lofi.cli._keep import db_app, storage_app, token_app
 
@@ -99,19 +99,12 @@ def _answer(house: Studio, listening: socket.socket, *, works: bool, show: bool)
     """Answer until a signal comes."""
     import uvicorn
 
-    from lofi.web import create_app
+    from lofi.web import create_app, server_config
 
     if works:
         house.work()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(house),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-    )
+    app = create_app(house)
+    server = uvicorn.Server(server_config(app, house.base, timeout_graceful_shutdown=_GRACE_S))
     name, port = listening.getsockname()[:2]
     address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
     say(f"LoFi Empire is at {address}, its API at {address}/api/docs (Ctrl-C stops it)")

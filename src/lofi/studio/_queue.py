@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _VERSION = "1"  # of what tickets mean; raised only when older ones can no longer be understood
 # Looking for work is what an idle server spends its processor on: five transactions a time.
-_POLL_S = 0.5
+_POLL_S = 1.0
 _NETWORK_POLL_S = 5.0
 
 
