@@ -64,23 +64,24 @@ def misses(expected_s: list[float], found_s: np.ndarray) -> np.ndarray:
 
 
 def test_drums_are_heard_in_the_master_where_the_link_says(made):
-    # Kicks are left out: the low end of the bass begins with them and hides their attack.
-    drums = [n for n in made.timeline.notes["drums"] if n.pitch not in (35, 36)]
-    strong = [n.onset_s for n in standing_alone(drums, 0.06, 12)]
-    assert len(strong) == 12
-    found = rises(made.audio, 4000, 8000)
+    snares = [n for n in made.timeline.notes["drums"] if n.pitch in (37, 38, 39, 40)]
+    strong = [n.onset_s for n in standing_alone(snares, 0.06, 10)]
+    assert len(strong) == 10
+    found = rises(made.audio, 2000, 4000)
     assert misses(strong, found).max() < NOTICED_S
-    assert np.median(misses(strong, found)) < 0.004
+    assert np.median(misses(strong, found)) < 0.002
     late = misses([at + 2 * NOTICED_S for at in strong], found)
     assert np.median(late) > NOTICED_S  # the ruler can tell
 
 
 def test_the_melody_is_heard_on_its_stem_where_it_is_written(made):
     assert made.timeline.melody_part == "lead"
-    strong = [n.written_s for n in standing_alone(made.timeline.melody, 0.2, 8)]
-    assert len(strong) >= 4
-    found = rises(made.stems["lead"], 300, 4000)
-    assert misses(strong, found).max() < NOTICED_S
+    strong = [n.written_s for n in standing_alone(made.timeline.melody, 0.25, 6)]
+    assert len(strong) == 6
+    # A pitch struck again while it rings hardly leaps in energy: one of six may be such.
+    found = misses(strong, rises(made.stems["lead"], 300, 4000))
+    assert np.sort(found)[-2] < NOTICED_S
+    assert np.median(found) < 0.002
 
 
 def test_the_tape_makes_each_moment_as_late_as_is_said():
@@ -91,11 +92,11 @@ def test_the_tape_makes_each_moment_as_late_as_is_said():
     tape = draw_character("melancholic", 3).tape
     taped = fx.wow_and_flutter(clicks, chance(3, "wow"), **tape)[0]
     heard = [
-        at - 0.05 + np.argmax(taped[int((at - 0.05) * SAMPLE_RATE) :][:8820]) / SAMPLE_RATE
+        at + np.argmax(taped[at * SAMPLE_RATE : (2 * at + 1) * SAMPLE_RATE // 2]) / SAMPLE_RATE
         for at in written
     ]
     told = heard_at(written, **piece)
-    assert np.abs(told - heard).max() < 1.1 / SAMPLE_RATE
+    assert np.abs(told - heard).max() < 0.6 / SAMPLE_RATE
     assert np.ptp(told - written) > 0.001  # it does wander
 
 

@@ -33,6 +33,7 @@ from lofi.brief._words import (
     form_bars,
     one_of,
     pitch_class_name,
+    read_duration,
     read_form,
     read_parts,
     read_swing,
@@ -44,5 +45,5 @@ __all__ = [
     "PALETTES", "PARTS", "SECTIONS", "SWINGS", "SWING_RANGE", "TAIL_S", "TEMPLATES", "Brief",
     "Bundle", "Form", "InputError", "Key", "LofiError", "Mood", "Part", "Plan", "Section",
     "find_mood", "fit_bars", "form_bars", "one_of", "part_of_program", "pitch_class_name",
-    "read_form", "read_parts", "read_swing", "subseed",
+    "read_duration", "read_form", "read_parts", "read_swing", "subseed",
 ]  # fmt: skip

@@ -207,6 +207,22 @@ def read_parts(text: str) -> tuple[str, ...]:
     return tuple(p for p in PARTS if p in named)
 
 
+def read_duration(text: str) -> float:
+    """Read `90`, `90s`, `2m` or `2:30` as seconds. Raises InputError."""
+    value = text.strip().lower()
+    try:
+        if ":" in value:
+            minutes, seconds = value.split(":")
+            return int(minutes) * 60 + float(seconds)
+        if value.endswith("m"):
+            return float(value[:-1]) * 60
+        return float(value.removesuffix("s"))
+    except ValueError as error:
+        raise InputError(
+            f"cannot read the duration {text!r}. Write seconds (90) or minutes:seconds (2:30)."
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Brief:
     """What is asked for. A field that is None is left to chance, which the seed decides.

@@ -27,12 +27,15 @@ from lofi.brief import (
     InputError,
     Key,
     LofiError,
+    read_duration,
     read_form,
     read_parts,
     read_swing,
 )
 from lofi.cli._common import Config, Json, bars, say, warn
+from lofi.cli._doctor import doctor_app
 from lofi.cli._learn import learn_app
+from lofi.cli._serve import serve_app
 
 app = typer.Typer(
     name="lofi",
@@ -222,7 +225,7 @@ def _brief(
         mood=mood,
         bpm=bpm,
         key=asked_key,
-        duration_s=None if duration is None else _seconds(duration),
+        duration_s=None if duration is None else read_duration(duration),
         palette=palette,
         template=template,
         form=None if form is None else read_form(form),
@@ -242,22 +245,6 @@ def _sampled(
     asked = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     given = {name: value for name, value in asked.items() if value is not None}
     return settings.model_copy(update={"sampling": replace(settings.sampling, **given)})
-
-
-def _seconds(text: str) -> float:
-    """Read `90`, `90s`, `2m`, `2:30`."""
-    try:
-        value = text.strip().lower()
-        if ":" in value:
-            minutes, seconds = value.split(":")
-            return int(minutes) * 60 + float(seconds)
-        if value.endswith("m"):
-            return float(value[:-1]) * 60
-        return float(value.removesuffix("s"))
-    except ValueError as error:
-        raise InputError(
-            f"cannot read the duration {text!r}. Write seconds (90) or minutes:seconds (2:30)."
-        ) from error
 
 
 # Tracks --------------------------------------------------------------------------------------
@@ -540,4 +527,6 @@ def batch(
         raise LofiError(f"{failed} of {count} tracks failed; their reasons are above.")
 
 
+app.add_typer(doctor_app)
 app.add_typer(learn_app)  # their names stand at the top, after those above
+app.add_typer(serve_app)

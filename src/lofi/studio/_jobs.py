@@ -17,15 +17,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from lofi.brief import InputError, Key
+from lofi.brief import Key
 from lofi.studio._commission import Commission
 from lofi.studio._database import Database
+from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
 from lofi.studio._stages import STAGES
 from lofi.studio._tables import Artifact, Job, JobStage, now
 
 FIRST_LANE = next(iter(STAGES.values())).lane
 ENDED = ("done", "failed", "cancelled")
+STATES = ("queued", "running", "waiting", *ENDED)
 PRIORITIES = {"now": 1, "batch": 5, "daily": 8}
 _HISTORY = 200  # finished stages from which the time left is guessed
 
@@ -88,21 +90,21 @@ def new_id() -> str:
 
 
 def find(session: Session, job_id: str, *, lock: bool = False) -> Job:
-    """The job of that id. Raises InputError."""
+    """The job of that id. Raises NotFoundError."""
     job = session.get(Job, job_id, with_for_update=lock or None)
     if job is None:
-        raise InputError(f"there is no job {job_id!r}. `lofi jobs` lists them.")
+        raise NotFoundError(f"there is no job {job_id!r}. `lofi jobs` lists them.")
     return job
 
 
 def cancel(session: Session, job_id: str, *, actor: str) -> Job:
     """Stop a job: at once where it waits, within two seconds where it runs.
 
-    Raises InputError for one that has ended.
+    Raises ConflictError for one that has ended.
     """
     job = find(session, job_id, lock=True)
     if job.state in ENDED:
-        raise InputError(f"job {job_id} is {job.state} already: there is nothing to cancel.")
+        raise ConflictError(f"job {job_id} is {job.state} already: there is nothing to cancel.")
     record(session, actor, "asked to cancel", "job", job.id)
     job.cancel_requested = True
     if job.state != "running":
@@ -111,10 +113,15 @@ def cancel(session: Session, job_id: str, *, actor: str) -> Job:
 
 
 def retry(session: Session, job_id: str, *, actor: str) -> Job:
-    """Try a job again that failed or was cancelled; what it has finished stays finished."""
+    """Try a job again that failed or was cancelled; what it has finished stays finished.
+
+    Raises ConflictError for one in another state.
+    """
     job = find(session, job_id, lock=True)
     if job.state not in ("failed", "cancelled"):
-        raise InputError(f"job {job_id} is {job.state}: only one that failed can be tried again.")
+        raise ConflictError(
+            f"job {job_id} is {job.state}: only one that failed can be tried again."
+        )
     stages = session.scalars(
         sa.select(JobStage).where(JobStage.job_id == job_id).order_by(JobStage.place)
     ).all()
@@ -185,6 +192,11 @@ def view(session: Session, job_id: str) -> dict[str, Any]:
     return views(session, [find(session, job_id)])[0]
 
 
+def some(session: Session, job_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Those of some jobs that there are, as plain values."""
+    return views(session, session.scalars(sa.select(Job).where(Job.id.in_(job_ids))).all())
+
+
 def views(session: Session, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Jobs as plain values."""
     stages: dict[str, list[JobStage]] = {job.id: [] for job in jobs}
@@ -232,12 +244,12 @@ def _view(job: Job, stages: list[JobStage], paces: dict[str, float]) -> dict[str
         "brief": _plain_brief(job.commission["brief"]),
         "tries": job.tries,
         "cancel_requested": job.cancel_requested,
-        "not_before": _told(job.not_before),
+        "not_before": told(job.not_before),
         "requested_by": job.requested_by,
         "worker_id": job.worker_id,
-        "created_at": _told(job.created_at),
-        "started_at": _told(job.started_at),
-        "finished_at": _told(job.finished_at),
+        "created_at": told(job.created_at),
+        "started_at": told(job.started_at),
+        "finished_at": told(job.finished_at),
     }
 
 
@@ -253,7 +265,8 @@ def _seconds(stage: JobStage) -> float | None:
     return round((stage.finished_at - stage.started_at).total_seconds(), 3)
 
 
-def _told(moment: datetime | None) -> str | None:
+def told(moment: datetime | None) -> str | None:
+    """A moment as it is written in JSON: UTC, in milliseconds."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
 
 

@@ -30,7 +30,8 @@ class Paths:
     tokenized: Path = Path("data/tokenized")
     metadata: Path = Path("data/metadata.json")
     datasets: Path = Path("data/datasets")
-    model: Path = Path("models/lofi-gpt2")
+    model: Path = Path("models/lofi-gpt2")  # the folder around it is that of all models
+    soundfonts: Path = Path("data/soundfonts")
     output: Path = Path("output")
 
 

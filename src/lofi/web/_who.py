@@ -1,0 +1,127 @@
+"""Who asks, and whether they may: what every route depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Header, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+
+from lofi.studio import Studio, access
+from lofi.web._problems import ProblemError
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="`Authorization: Bearer lofi_…`. As long as there is neither a token nor a "
+    "password, requests from this machine need none.",
+)
+
+
+def the_studio(request: Request) -> Studio:
+    """The studio that the app was made for."""
+    return request.app.state.studio
+
+
+TheStudio = Annotated[Studio, Depends(the_studio)]
+
+
+def need(scope: str) -> Callable[..., access.Principal]:
+    """A dependency that gives who asks, or refuses them if they lack `scope`."""
+
+    def principal(
+        request: Request,
+        _shown_in_the_docs: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
+    ) -> access.Principal:
+        who = identify(request)
+        if not who.may(scope):
+            raise ProblemError(
+                "forbidden",
+                f"this needs the scope {scope!r}, and {who.name} has {', '.join(who.scopes)}.",
+                "Ask for a token with that scope.",
+            )
+        request.scope["lofi.who"] = who.name
+        return who
+
+    principal.scope = scope  # type: ignore[attr-defined]
+    return principal
+
+
+Reader = Annotated[access.Principal, Depends(need("read"))]
+Writer = Annotated[access.Principal, Depends(need("write"))]
+Publisher = Annotated[access.Principal, Depends(need("publish"))]
+Admin = Annotated[access.Principal, Depends(need("admin"))]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,128}$",
+        description="A name of your own for this request, such as a UUID. Sent again with the same "
+        "body within 24 hours, nothing is done and the first answer is told again, with "
+        "`Idempotency-Replayed: true`.",
+    ),
+]
+
+
+def identify(connection: HTTPConnection) -> access.Principal:
+    """Who asks. Raises ProblemError unless they have a valid token, or need none."""
+    studio: Studio = connection.app.state.studio
+    secret = bearer(connection.headers)
+    if secret is not None:
+        return with_secret(connection, secret)
+    if is_near(connection):
+        with studio.database.read() as session:
+            if not access.is_locked(session):
+                return access.LOCAL
+    raise ProblemError(
+        "unauthorized",
+        "this needs a token.",
+        "Send `Authorization: Bearer lofi_…`. `lofi token create` makes one.",
+        headers={"WWW-Authenticate": 'Bearer realm="lofi"'},
+    )
+
+
+def with_secret(connection: HTTPConnection, secret: str) -> access.Principal:
+    """Who has that secret. Raises ProblemError."""
+    who = access.authenticate(connection.app.state.studio.database, secret)
+    if who is None:
+        raise ProblemError(
+            "unauthorized",
+            "the token is unknown, revoked or expired.",
+            "Ask for a new one. `lofi token create` makes one.",
+            headers={"WWW-Authenticate": 'Bearer realm="lofi", error="invalid_token"'},
+        )
+    connection.app.state.limiter.know(access.hash_of(secret), who.name)
+    return who
+
+
+def bearer(headers: Headers) -> str | None:
+    """The secret of the Authorization header, if there is one of that kind."""
+    kind, _, secret = headers.get("authorization", "").partition(" ")
+    return secret.strip() if kind.lower() == "bearer" and secret.strip() else None
+
+
+def is_near(connection: HTTPConnection) -> bool:
+    """Whether the request comes from this machine, and not through a proxy or a foreign name.
+
+    A site that has its name point to 127.0.0.1 gives itself away by that name.
+    """
+    client = connection.client
+    return (
+        client is not None
+        and access.is_loopback(client.host)
+        and "x-forwarded-for" not in connection.headers
+        and "forwarded" not in connection.headers
+        and access.is_loopback(host_name(connection.headers.get("host", "")))
+    )
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without the port; empty if it cannot be read."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
