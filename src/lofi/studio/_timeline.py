@@ -96,7 +96,7 @@ class Timeline:
 
 
 def read_timeline(folder: Path) -> Timeline:
-    """The timeline of a track that `make` or `make_sound` wrote.
+    """The timeline of a track that `make` wrote.
 
     Raises InputError for a folder that is no such track.
     """
