@@ -106,16 +106,10 @@ def _requirements(extra: str) -> list[Requirement]:
     from packaging.requirements import Requirement
 
     told = _source_requirements(extra)
-    if told is None:
-        told = importlib.metadata.requires(_DISTRIBUTION) or []
-    found = []
-    for text in told:
-        requirement = Requirement(text)
-        marker = requirement.marker
-        plainly = marker is None or marker.evaluate({"extra": ""})
-        if plainly if not extra else (not marker or (not plainly and _for(requirement, extra))):
-            found.append(requirement)
-    return found
+    if told is not None:
+        return [r for r in map(Requirement, told) if _for(r, "")]
+    told = map(Requirement, importlib.metadata.requires(_DISTRIBUTION) or [])
+    return [r for r in told if (_for(r, extra) and not _for(r, "") if extra else _for(r, ""))]
 
 
 def _source_requirements(extra: str) -> list[str] | None:
@@ -137,7 +131,8 @@ def _source_requirements(extra: str) -> list[str] | None:
 
 
 def _for(requirement: Requirement, extra: str) -> bool:
-    return requirement.marker is not None and requirement.marker.evaluate({"extra": extra})
+    """Whether it holds on this machine where that extra, or none (""), is installed."""
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def _installed(requirement: Requirement) -> Iterator[str]:
@@ -564,9 +559,9 @@ def _database(scope: Scope, tell: Tell) -> str:
             "its address cannot be read",
             "Write it as sqlite:///data/lofi.db or postgresql://user:password@host/name.",
         ) from error
+    shown = url.render_as_string(hide_password=True)
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
-    shown = url.render_as_string(hide_password=True)
     tell(shown)
     in_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
     if in_file:
