@@ -395,8 +395,8 @@ def _encode(encoder: str, *, with_sound: bool = False) -> tuple[int, float]:
             container.mux(sound.encode(None))
     file.seek(0)
     frames = samples = 0
-    with av.open(file) as container:
-        for frame in container.decode():
+    with av.open(file) as encoded:
+        for frame in encoded.decode():
             if isinstance(frame, av.VideoFrame):
                 frames += 1
             elif isinstance(frame, av.AudioFrame):
@@ -551,10 +551,11 @@ def _database(scope: Scope, tell: Tell) -> str:
     if not scope.database:
         raise AbsentError("none is set: tracks are folders and need none")
     import sqlalchemy as sa
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     try:
         url = sa.make_url(scope.database)
-    except (sa.exc.ArgumentError, ValueError) as error:
+    except (ArgumentError, ValueError) as error:
         raise BrokenError(
             "its address cannot be read",
             "Write it as sqlite:///data/lofi.db or postgresql://user:password@host/name.",
@@ -579,7 +580,7 @@ def _database(scope: Scope, tell: Tell) -> str:
                 revision = connection.execute(
                     sa.text("SELECT version_num FROM alembic_version")
                 ).scalar()
-    except (sa.exc.SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, ImportError) as error:
         raise BrokenError(
             f"{shown}: {_line(getattr(error, 'orig', None) or error)}",
             "See that the database runs and that address, user and password are right.",
