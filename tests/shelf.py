@@ -1,4 +1,4 @@
-"""Tracks put on the shelf of a studio without being made: rows, and files where there is a storage."""
+"""Tracks put on the shelf of a studio without being made: rows, and files if wanted."""
 
 from __future__ import annotations
 
