@@ -31,7 +31,7 @@ from lofi.brief import (
     read_parts,
     read_swing,
 )
-from lofi.cli._common import Config, Json, bars, read_duration, say, warn
+from lofi.cli._common import Config, Json, bars, say, warn
 from lofi.cli._doctor import doctor_app
 from lofi.cli._learn import learn_app
 from lofi.cli._serve import serve_app

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lofi.brief import InputError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -27,22 +25,6 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Say on stderr what the user should know but need not stop for."""
     print(f"note: {message}", file=sys.stderr)  # noqa: T201
-
-
-def read_duration(text: str) -> float:
-    """Read `90`, `90s`, `2m`, `2:30`."""
-    try:
-        value = text.strip().lower()
-        if ":" in value:
-            minutes, seconds = value.split(":")
-            return int(minutes) * 60 + float(seconds)
-        if value.endswith("m"):
-            return float(value[:-1]) * 60
-        return float(value.removesuffix("s"))
-    except ValueError as error:
-        raise InputError(
-            f"cannot read the duration {text!r}. Write seconds (90) or minutes:seconds (2:30)."
-        ) from error
 
 
 @contextmanager

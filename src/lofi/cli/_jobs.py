@@ -42,7 +42,9 @@ Limit = Annotated[int, typer.Option(min=1, max=200, help="How many, the newest f
 def opened(config: Path | None) -> Studio:
     """The studio of the settings, as a context manager; it works on nothing."""
     from lofi import studio
+    from lofi.cli._logs import log_to_stderr
 
+    log_to_stderr()
     return studio.open_studio(studio.load_settings(config))
 
 

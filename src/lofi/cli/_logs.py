@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 
-def log_to_stderr(*, as_json: bool) -> None:
-    """Send what any library logs from INFO on to stderr, in one form."""
+def log_to_stderr(*, as_json: bool = False, level: int = logging.WARNING) -> None:
+    """Send what any library logs from `level` on to stderr, in one form."""
     import structlog
 
     shared: list[Any] = [
@@ -23,7 +23,7 @@ def log_to_stderr(*, as_json: bool) -> None:
         last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -36,6 +36,6 @@ def log_to_stderr(*, as_json: bool) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(level)
     for name in ("alembic", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)

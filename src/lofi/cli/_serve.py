@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lofi.brief import Brief, InputError, Key, LofiError
-from lofi.cli._common import Config, Json, read_duration, say, warn
+from lofi.brief import Brief, InputError, Key, LofiError, read_duration
+from lofi.cli._common import Config, Json, say, warn
 from lofi.cli._jobs import jobs_app, opened, showing, track_app
 from lofi.cli._keep import db_app, storage_app, token_app
 
@@ -99,19 +99,12 @@ def _answer(house: Studio, listening: socket.socket, *, works: bool, show: bool)
     """Answer until a signal comes."""
     import uvicorn
 
-    from lofi.web import create_app
+    from lofi.web import create_app, server_config
 
     if works:
         house.work()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(house),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-    )
+    app = create_app(house)
+    server = uvicorn.Server(server_config(app, house.base, timeout_graceful_shutdown=_GRACE_S))
     name, port = listening.getsockname()[:2]
     address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
     say(f"LoFi Empire is at {address}, its API at {address}/api/docs (Ctrl-C stops it)")
@@ -156,9 +149,12 @@ def _until_stopped(told: str) -> Iterator[None]:
 
 
 def _log(as_json: bool | None) -> None:
+    import logging
+
     from lofi.cli._logs import log_to_stderr
 
-    log_to_stderr(as_json=not sys.stderr.isatty() if as_json is None else as_json)
+    as_json = not sys.stderr.isatty() if as_json is None else as_json
+    log_to_stderr(as_json=as_json, level=logging.INFO)
 
 
 @serve_app.command()
@@ -186,13 +182,13 @@ def worker(
     for lane in chosen or ():
         if lane not in known:
             raise InputError(f"there is no lane {lane!r}. The lanes are {', '.join(known)}.")
-    _log(log_json)
     with _until_stopped("the worker has stopped"), opened(config) as house:
         if house.database.is_sqlite:
             raise InputError(
                 "a studio on SQLite has one process at work, that of `lofi serve`. For workers "
                 "of their own set studio.database to a PostgreSQL, then run `lofi db upgrade`."
             )
+        _log(log_json)
         working = house.work(chosen)
         say(f"worker {working.id} takes {lanes or 'all lanes'} (Ctrl-C stops it)")
         sys.stdout.flush()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lofi.studio._batch import BatchResult, make_many
     from lofi.studio._calendar import upcoming
     from lofi.studio._catalogue import import_corpora, read_card
+    from lofi.studio._child import Child, Crashed, Overdue
     from lofi.studio._commission import Commission, commission
     from lofi.studio._composed import compose_corpus, corpus_diversity
     from lofi.studio._database import Database, DatabaseError
@@ -49,6 +50,7 @@ _HOME = {
     "_batch": ("BatchResult", "make_many"),
     "_calendar": ("upcoming",),
     "_catalogue": ("import_corpora", "read_card"),
+    "_child": ("Child", "Crashed", "Overdue"),
     "_commission": ("Commission", "commission"),
     "_composed": ("compose_corpus", "corpus_diversity"),
     "_database": ("Database", "DatabaseError"),
@@ -83,15 +85,15 @@ _MODULES = {
 
 __all__ = [
     "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
-    "BatchResult", "BusyError", "Commission", "ConflictError", "Database", "DatabaseError",
-    "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered", "Package",
-    "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection",
-    "Timeline", "Watch", "access", "analytics", "build_dataset", "collect_garbage", "commission",
-    "compose_corpus", "corpus_diversity", "corpus_stats", "deliver", "draw_stats", "evaluate",
-    "events", "examine", "figures", "import_corpora", "jobs", "judge_upload",
-    "lanes_of", "load_settings", "lock_folder", "make", "make_many", "make_sound", "models", "once",
-    "open_database", "open_studio", "order_or_resume", "processes", "read_card", "read_entries",
-    "read_head", "read_timeline", "run_stage", "stage_key", "tokenize", "tracks",
+    "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
+    "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
+    "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
+    "TimedNote", "TimedSection", "Timeline", "Watch", "access", "analytics", "build_dataset",
+    "collect_garbage", "commission", "compose_corpus", "corpus_diversity", "corpus_stats",
+    "deliver", "draw_stats", "evaluate", "events", "examine", "figures", "import_corpora", "jobs",
+    "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many", "make_sound",
+    "models", "once", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
+    "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize", "tracks",
     "train_model", "under_way", "upcoming", "watch", "write_score",
 ]  # fmt: skip
 

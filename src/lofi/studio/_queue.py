@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from dbos import DBOS
 
 _VERSION = "1"  # of what tickets mean; raised only when older ones can no longer be understood
-_POLL_S = 0.2
+# Looking for work is what an idle server spends its processor on: five transactions a time.
+_POLL_S = 1.0
+_NETWORK_POLL_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Lane:
     per_worker: int
     in_all: int | None = None
     rate: tuple[int, float] | None = None
+    poll_s: float = _POLL_S
 
 
 def lanes_of(work: Work) -> tuple[Lane, ...]:
@@ -50,7 +53,13 @@ def lanes_of(work: Work) -> tuple[Lane, ...]:
     return (
         Lane("compute", work.compute or max(1, cores // 2)),
         Lane("render", work.render or cores),
-        Lane("network", work.network, in_all=work.network, rate=(work.network_per_minute, 60)),
+        Lane(
+            "network",
+            work.network,
+            in_all=work.network,
+            rate=(work.network_per_minute, 60),
+            poll_s=_NETWORK_POLL_S,
+        ),
     )
 
 
@@ -118,7 +127,7 @@ class Queues:
                 worker_concurrency=kind.per_worker,
                 global_concurrency=kind.in_all,
                 limiter={"limit": kind.rate[0], "period": kind.rate[1]} if kind.rate else None,
-                polling_interval_sec=_POLL_S,
+                polling_interval_sec=kind.poll_s,
                 on_conflict="always_update",
             )
         self._options = dbos.SetEnqueueOptions

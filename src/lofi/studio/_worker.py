@@ -95,6 +95,7 @@ class WorkerProcess:
         self._storage = storage
         self._work = work
         self._folder = work_folder / self.id
+        self._logs = work_folder.parent / "logs"  # what children said; of jobs that were not done
         self._closing = threading.Event()
         self._held: dict[tuple[str, str], _Held] = {}
         self._lock = threading.Lock()
@@ -234,7 +235,7 @@ class WorkerProcess:
             if not (held.folder / name).is_file():
                 self._storage.fetch(sha256, held.folder / name)
         if held.child is None:
-            held.child = Child(held.folder / "child.log", niceness=self._work.niceness)
+            held.child = Child(self._logs / f"{held.job_id}.log", niceness=self._work.niceness)
         look = self._looker(held, stage)
         written = held.child.run(
             "stage",
@@ -247,7 +248,7 @@ class WorkerProcess:
             tick=look,
         )
         blobs = {}
-        for file in written:
+        for file in (w["name"] for w in written):
             blobs[file] = self._storage.put(held.folder / file)
             look(stage.name, 1.0)
         self._patiently(lambda: self._finish(held, stage, blobs))
@@ -382,6 +383,7 @@ class WorkerProcess:
             job = self._fence(session, held)
             if not following:
                 _jobs.end(session, job, "done", actor=self.actor)
+                (self._logs / f"{job.id}.log").unlink(missing_ok=True)
                 return None
             job.lane, job.state, job.worker_id = following[0], "queued", None
             return job

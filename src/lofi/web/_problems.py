@@ -173,11 +173,12 @@ def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [_field(e) for e in error.errors()]
     first = errors[0]
-    more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+    place = " ".join(filter(None, (first["where"], first["pointer"])))
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return problem(
         request.scope,
         "invalid-input",
-        f"{first['where']} {first['pointer'] or '/'}: {first['detail']}{more}.".replace("..", "."),
+        f"{place}: {first['detail'].removesuffix('.')}{more}.",
         "See /api/docs for what may be sent.",
         errors=errors,
     )
