@@ -27,7 +27,6 @@ from lofi.brief import (
     InputError,
     Key,
     LofiError,
-    read_duration,
     read_form,
     read_parts,
     read_swing,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lofi.studio import _access as access
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _models as models
     from lofi.studio import _tracks as tracks
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, load_settings
+    from lofi.studio._sound_alone import make_sound
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
     from lofi.studio._storage import collect_garbage
@@ -65,6 +67,7 @@ _HOME = {
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_settings": ("Settings", "load_settings"),
+    "_sound_alone": ("make_sound",),
     "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
     "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
     "_storage": ("collect_garbage",),
@@ -75,7 +78,13 @@ _HOME = {
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 # Whose functions are used by the module's name.
-_MODULES = {"access": "_access", "figures": "_figures", "jobs": "_jobs", "tracks": "_tracks"}
+_MODULES = {
+    "access": "_access",
+    "figures": "_figures",
+    "jobs": "_jobs",
+    "models": "_models",
+    "tracks": "_tracks",
+}
 
 __all__ = [
     "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
@@ -86,7 +95,7 @@ __all__ = [
     "collect_garbage", "commission", "compose_corpus", "corpus_diversity", "corpus_stats",
     "deliver", "draw_stats", "evaluate", "events", "examine", "figures", "find_model",
     "import_corpora", "jobs", "judge_upload", "lanes_of", "load_settings", "lock_folder", "make",
-    "make_many", "models", "once", "open_database", "open_studio", "order_or_resume",
+    "make_many", "make_sound", "models", "once", "open_database", "open_studio", "order_or_resume",
     "processes", "read_card", "read_entries", "read_head", "read_timeline", "reference",
     "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way", "upcoming", "watch",
     "works", "write_score",
