@@ -27,6 +27,7 @@ from lofi.brief import (
     InputError,
     Key,
     LofiError,
+    read_duration,
     read_form,
     read_parts,
     read_swing,

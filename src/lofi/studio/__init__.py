@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, load_settings
-    from lofi.studio._sound_alone import make_sound
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
     from lofi.studio._storage import collect_garbage
@@ -65,7 +64,6 @@ _HOME = {
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_settings": ("Settings", "load_settings"),
-    "_sound_alone": ("make_sound",),
     "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
     "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
     "_storage": ("collect_garbage",),
@@ -91,8 +89,8 @@ __all__ = [
     "TimedNote", "TimedSection", "Timeline", "Watch", "access", "analytics", "build_dataset",
     "collect_garbage", "commission", "compose_corpus", "corpus_diversity", "corpus_stats",
     "deliver", "draw_stats", "evaluate", "events", "examine", "figures", "import_corpora", "jobs",
-    "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many", "make_sound",
-    "models", "once", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
+    "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many", "models",
+    "once", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
     "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize", "tracks",
     "train_model", "under_way", "upcoming", "watch", "write_score",
 ]  # fmt: skip
