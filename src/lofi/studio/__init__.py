@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lofi.studio import _access as access
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _models as models
     from lofi.studio import _tracks as tracks
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from lofi.studio._judge import BusyError, judge_upload
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
-    from lofi.studio._models import find_model, models, reference, works
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, load_settings
@@ -61,7 +61,6 @@ _HOME = {
     "_judge": ("BusyError", "judge_upload"),
     "_make": ("Package", "make", "write_score"),
     "_metadata": ("read_entries", "read_head"),
-    "_models": ("find_model", "models", "reference", "works"),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_settings": ("Settings", "load_settings"),
@@ -74,8 +73,13 @@ _HOME = {
     "_workers": ("Limits",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-# Whose functions are used by the module's name.
-_MODULES = {"access": "_access", "figures": "_figures", "jobs": "_jobs", "tracks": "_tracks"}
+_MODULES = {
+    "access": "_access",
+    "figures": "_figures",
+    "jobs": "_jobs",
+    "models": "_models",
+    "tracks": "_tracks",
+}  # whose functions are used by the module's name
 
 __all__ = [
     "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
@@ -84,12 +88,11 @@ __all__ = [
     "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
     "TimedNote", "TimedSection", "Timeline", "Watch", "access", "analytics", "build_dataset",
     "collect_garbage", "commission", "compose_corpus", "corpus_diversity", "corpus_stats",
-    "deliver", "draw_stats", "evaluate", "events", "examine", "figures", "find_model",
-    "import_corpora", "jobs", "judge_upload", "lanes_of", "load_settings", "lock_folder", "make",
-    "make_many", "models", "once", "open_database", "open_studio", "order_or_resume",
-    "processes", "read_card", "read_entries", "read_head", "read_timeline", "reference",
-    "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way", "upcoming", "watch",
-    "works", "write_score",
+    "deliver", "draw_stats", "evaluate", "events", "examine", "figures", "import_corpora", "jobs",
+    "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many", "models",
+    "once", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
+    "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize", "tracks",
+    "train_model", "under_way", "upcoming", "watch", "write_score",
 ]  # fmt: skip
 
 

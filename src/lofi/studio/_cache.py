@@ -51,7 +51,7 @@ class Cache:
         self._prefix = prefix
         self._lock = threading.Lock()
         self._flights: dict[tuple[str, str], Future[bytes]] = {}
-        self._counts = dict.fromkeys(TOPICS, (0, 0))
+        self._counts: dict[str, tuple[int, int]] = dict.fromkeys(TOPICS, (0, 0))
         self._owed: dict[tuple[str, str | None], object] = {}
         self._health = _Health(self._place)
         self._thread: _LoopThread | None = None

@@ -60,7 +60,7 @@ def upcoming(session: Session, daily: Daily, *, moment: datetime | None = None) 
                 "privacy": r.privacy,
                 "publish_at": told(r.publish_at),
             }
-            for r, title in releases.tuples()
+            for r, title in releases
         ],
     }
 

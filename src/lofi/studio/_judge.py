@@ -43,6 +43,8 @@ def judge_upload(studio: Studio, data: bytes) -> dict[str, Any]:
     from lofi.music import open_model
 
     settings = studio.settings()
+    if not data.startswith((b"MThd", b"RIFF")):  # told at once: what follows takes seconds
+        raise InputError("the file cannot be judged: " + ("not a MIDI file." if data else "empty."))
     if len(data) > settings.bounds.max_bytes:
         raise InputError(
             f"the file has {len(data):,} bytes, more than {settings.bounds.max_bytes:,}. Send one "
@@ -70,7 +72,8 @@ def _judge(studio: Studio, data: bytes, arguments: dict[str, Any]) -> dict[str, 
             path = folder / "upload.mid"
             path.write_bytes(data)
             try:
-                with Child(folder / "child.log", niceness=studio.base.work.niceness) as child:
+                # Somebody waits for the answer: it goes before the jobs.
+                with Child(folder / "child.log", niceness=0) as child:
                     return child.run(
                         "measure",
                         {"path": str(path), **arguments},

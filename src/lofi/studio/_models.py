@@ -16,7 +16,7 @@ SHIPPED = "shipped"
 _CARD = "lofi.json"
 
 
-def models(settings: Settings) -> list[dict[str, Any]]:
+def listing(settings: Settings) -> list[dict[str, Any]]:
     """The shipped model and those beside `paths.model`, as plain values.
 
     One that cannot be used is told of with the reason.
@@ -24,7 +24,7 @@ def models(settings: Settings) -> list[dict[str, Any]]:
     return [_described(name, path) for name, path in _folders(settings)]
 
 
-def find_model(settings: Settings, name: str | None) -> Model:
+def find(settings: Settings, name: str | None) -> Model:
     """The model of that name; the shipped one for None. Raises NotFoundError, InputError."""
     for known, path in _folders(settings):
         if known == (name or SHIPPED):

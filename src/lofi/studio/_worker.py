@@ -212,7 +212,7 @@ class WorkerProcess:
                 return None
             job = _jobs.find(session, job_id)
             record(session, self.actor, "took", "job", job_id, lane=lane, epoch=epoch)
-            folder = self._folder / f"{job_id}.{epoch}"
+            folder = self._folder / f"{job_id}.{lane}.{epoch}"
             try:
                 wanted = Commission.from_json(job.commission)
             except InputError as error:  # of a version that meant something else by it

@@ -160,7 +160,7 @@ def _answer(
 
 
 def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same pieces, the first already read: what cannot be read is a problem, not half a file."""
+    """The same pieces, the first already read: what cannot be read is told before half is sent."""
     first = next(pieces, b"")
     return itertools.chain((first,), pieces)
 
@@ -171,7 +171,7 @@ _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.IGNORECASE
 def read_range(header: str, size: int) -> tuple[int, int] | Literal["unsatisfiable"] | None:
     """The bytes (start, stop) that a Range header asks for.
 
-    None stands for the whole: where there is no header, it cannot be read, or it has several ranges.
+    None stands for the whole: there is no header, or one that has several ranges or none.
     """
     match = _RANGE.fullmatch(header.strip())
     if match is None or match.groups() == ("", ""):
@@ -215,7 +215,7 @@ def disposition(name: str, *, saved: bool) -> str:
     response_class=Response,
 )
 def package(track_id: str, request: Request, studio: TheStudio, _: Reader) -> Response:
-    """A ZIP archive, written while it is sent; its files are not compressed, as most are already."""
+    """A ZIP archive, written while it is sent; most of its files are compressed already."""
     with studio.database.read() as session:
         track = tracks.find(session, track_id)
         found = tracks.files(session, track.job_id)

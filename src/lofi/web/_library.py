@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Query, UploadFile
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from lofi.brief import BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
-from lofi.studio import BusyError, analytics, judge_upload, reference, upcoming
-from lofi.studio import find_model as model_of
-from lofi.studio import models as all_models
-from lofi.studio import works as works_of
+from lofi.studio import BusyError, analytics, judge_upload, models, upcoming
 from lofi.web._problems import ProblemError
 from lofi.web._who import Reader, TheStudio, Writer
 
@@ -156,7 +152,7 @@ class Models(BaseModel):
 @router.get("/api/models", tags=["library"], summary="Models")
 def list_models(studio: TheStudio, _: Reader) -> Models:
     """The models at hand, and why one cannot be used."""
-    return Models(items=[ModelInfo(**m) for m in all_models(studio.settings())])
+    return Models(items=[ModelInfo(**m) for m in models.listing(studio.settings())])
 
 
 class ReferenceCorpus(BaseModel):
@@ -196,9 +192,9 @@ AnyModel = Annotated[str | None, Query(max_length=200, description="The shipped 
 @router.get("/api/library", tags=["library"], summary="What tracks are compared with")
 def read_library(studio: TheStudio, _: Reader, model: AnyModel = None) -> Library:
     """The works that the originality check knows, by corpus. It knows no others."""
-    found = model_of(studio.settings(), model)
+    found = models.find(studio.settings(), model)
     told = studio.cache.get_or_make(
-        "originality", f"library/{found.sha256}", lambda: reference(found), ttl_s=_LIBRARY_S
+        "originality", f"library/{found.sha256}", lambda: models.reference(found), ttl_s=_LIBRARY_S
     )
     return Library(model=model or "shipped", **told)
 
@@ -213,8 +209,8 @@ def read_corpus(
     offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
 ) -> Works:
     """The names of the works, a page of them."""
-    found = model_of(studio.settings(), model)
-    names, total = works_of(found, corpus, limit=limit, offset=offset)
+    found = models.find(studio.settings(), model)
+    names, total = models.works(found, corpus, limit=limit, offset=offset)
     return Works(items=names, total=total, limit=limit, offset=offset)
 
 
@@ -400,14 +396,11 @@ def read_analytics(
     studio: TheStudio,
     _: Reader,
     name: Annotated[list[str], Query()] = [],  # noqa: B006
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
     track: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Analytics:
     """Figures over time, and by what the tracks are like."""
-    for which, moment in (("since", since), ("until", until)):
-        if moment is not None and moment.tzinfo is None:
-            raise InputError(f"{which} has no time zone. Write it such as 2026-11-30T12:00:00Z.")
     if any(not text.isprintable() for text in (*name, track or "")):
         raise InputError("a name holds characters that no name has.")
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from lofi.brief import InputError
 from lofi.studio import Studio, tracks
 from lofi.web._files import File, file_url
 from lofi.web._problems import ProblemError
@@ -121,14 +119,11 @@ def asked_for(
     bpm_max: float | None = None,
     duration_min: Annotated[float | None, Query(description="In seconds.")] = None,
     duration_max: float | None = None,
-    created_from: datetime | None = None,
-    created_before: datetime | None = None,
+    created_from: AwareDatetime | None = None,
+    created_before: AwareDatetime | None = None,
     deleted: Annotated[bool, Query(description="Only those that were deleted.")] = False,
 ) -> tracks.Filter:
     """The filter of a query string."""
-    for name, moment in (("created_from", created_from), ("created_before", created_before)):
-        if moment is not None and moment.tzinfo is None:
-            raise InputError(f"{name} has no time zone. Write it such as 2026-11-30T12:00:00Z.")
     return tracks.Filter(
         text=q,
         states=tuple(state),
