@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, load_settings
-    from lofi.studio._sound_alone import make_sound
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
     from lofi.studio._storage import collect_garbage
@@ -65,7 +64,6 @@ _HOME = {
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_settings": ("Settings", "load_settings"),
-    "_sound_alone": ("make_sound",),
     "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
     "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
     "_storage": ("collect_garbage",),
