@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lofi.studio._metadata import read_entries, read_head
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
-    from lofi.studio._settings import Settings, load_settings
+    from lofi.studio._settings import Settings, default_settings, load_settings
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
     from lofi.studio._storage import collect_garbage
@@ -63,7 +63,7 @@ _HOME = {
     "_metadata": ("read_entries", "read_head"),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
-    "_settings": ("Settings", "load_settings"),
+    "_settings": ("Settings", "default_settings", "load_settings"),
     "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
     "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
     "_storage": ("collect_garbage",),
