@@ -66,8 +66,9 @@ def examine(
 
     `database` and `redis` are addresses, `schema` the revision the database's tables should be at,
     `storage` a function that tries the storage and says what it is or raises: those of the settings
-    where left out. `credentials` is the YouTube OAuth file, `soundfonts` those that the user plays. `progress` gets the share done and
-    the name of what is looked at next. Passwords of the addresses appear in no finding.
+    where left out. `credentials` is the YouTube OAuth file, `soundfonts` those that the user plays.
+    `progress` gets the share done and the name of what is looked at next. Passwords of the
+    addresses appear in no finding.
     """
     house = settings.studio
     if database is None and (house.database or (house.folder / "studio.db").is_file()):
