@@ -90,7 +90,7 @@ __all__ = [
     "TimedNote", "TimedSection", "Timeline", "Watch", "access", "analytics", "build_dataset",
     "collect_garbage", "commission", "compose_corpus", "corpus_diversity", "corpus_stats",
     "deliver", "draw_stats", "evaluate", "events", "examine", "figures", "import_corpora", "jobs",
-    "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many", "make_sound",
+    "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many",
     "models", "once", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
     "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize", "tracks",
     "train_model", "under_way", "upcoming", "watch", "write_score",
