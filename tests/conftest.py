@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["servers"]
+pytest_plugins = ["servers", "api"]
 
 
 @pytest.fixture(scope="session")
