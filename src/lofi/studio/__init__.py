@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
     from lofi.studio._catalogue import import_corpora, read_card
+    from lofi.studio._child import Child, Crashed, Overdue
     from lofi.studio._commission import Commission, commission
     from lofi.studio._composed import compose_corpus, corpus_diversity
     from lofi.studio._database import Database, DatabaseError
@@ -32,13 +33,7 @@ if TYPE_CHECKING:
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
     from lofi.studio._studio import WRITABLE, Studio, open_database, open_studio
-    from lofi.studio._timeline import (
-        TimedChord,
-        TimedNote,
-        TimedSection,
-        Timeline,
-        read_timeline,
-    )
+    from lofi.studio._timeline import TimedChord, TimedNote, TimedSection, Timeline, read_timeline
     from lofi.studio._watch import Seen, Watch, events
     from lofi.studio._workers import Limits
 
@@ -46,6 +41,7 @@ _HOME = {
     "_answers": ("KeyReusedError", "once"),
     "_batch": ("BatchResult", "make_many"),
     "_catalogue": ("import_corpora", "read_card"),
+    "_child": ("Child", "Crashed", "Overdue"),
     "_commission": ("Commission", "commission"),
     "_composed": ("compose_corpus", "corpus_diversity"),
     "_database": ("Database", "DatabaseError"),
@@ -75,14 +71,15 @@ _MODULES = {
 
 __all__ = [
     "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
-    "BatchResult", "Commission", "ConflictError", "Database", "DatabaseError", "Delivery",
-    "Finding", "KeyReusedError", "Limits", "NotFoundError", "Package", "Report", "Seen", "Settings",
-    "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access",
-    "build_dataset", "commission", "compose_corpus", "corpus_diversity", "corpus_stats", "deliver",
-    "draw_stats", "evaluate", "events", "examine", "figures", "hand_over", "import_corpora", "jobs",
-    "load_settings", "make", "make_many", "make_sound", "once", "open_database", "open_studio",
-    "order_or_resume", "processes", "read_card", "read_entries", "read_head", "read_timeline",
-    "run_stage", "stage_key", "tokenize", "train_model", "wait", "write_score",
+    "BatchResult", "Child", "Commission", "ConflictError", "Crashed", "Database", "DatabaseError",
+    "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Overdue", "Package",
+    "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection",
+    "Timeline", "Watch", "access", "build_dataset", "commission", "compose_corpus",
+    "corpus_diversity", "corpus_stats", "deliver", "draw_stats", "evaluate", "events", "examine",
+    "figures", "hand_over", "import_corpora", "jobs", "load_settings", "make", "make_many",
+    "make_sound", "once", "open_database", "open_studio", "order_or_resume", "processes",
+    "read_card", "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize",
+    "train_model", "wait", "write_score",
 ]  # fmt: skip
 
 

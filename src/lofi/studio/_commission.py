@@ -121,7 +121,7 @@ def commission(
     model = open_model(model_path)
     if soundfont is not None and not soundfont.is_file():
         raise InputError(f"there is no SoundFont {soundfont}. Give a .sf2 or .sf3 file.")
-    return Commission(
+    gathered = Commission(
         asked=brief,
         brief=settled,
         model=model_path.absolute() if model_path else None,
@@ -133,6 +133,8 @@ def commission(
         generation=settings.generation,
         video=settings.video,
     )
+    # A duration of 32 would come back from its journey as 32.0 and be told so in `track.json`.
+    return Commission.from_json(gathered.to_json())
 
 
 # Dataclasses as JSON values ----------------------------------------------------------------------

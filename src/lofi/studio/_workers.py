@@ -107,15 +107,18 @@ def guarded(
     *,
     workers: int,
     limits: Limits,
+    clock_s: float | None = None,
 ) -> Iterator[tuple[T, R | Failure]]:
     """Give each item to a worker process and yield (item, result), in the order they finish.
 
     A worker calls `prepare` once, which loads what the work needs and gives the function that
     does it. An item that exceeds its limits or kills its worker costs only itself: it ends as a
-    Failure, and a fresh worker takes the next. An exception of the function itself ends the
+    Failure, and a fresh worker takes the next. `clock_s` is how long it may take by the clock,
+    WAITING_FACTOR times its CPU time if left out. An exception of the function itself ends the
     worker, and thus is a Failure too. Leaving the iterator ends the workers.
     """
     context = multiprocessing.get_context("spawn")
+    patience_s = WAITING_FACTOR * limits.cpu_s if clock_s is None else clock_s
     waiting = iter(items)
     team: list[_Guarded[T]] = []
 
@@ -130,7 +133,7 @@ def guarded(
         for item in waiting:
             worker.item = item
             worker.items += 1
-            worker.deadline = time.monotonic() + WAITING_FACTOR * limits.cpu_s
+            worker.deadline = time.monotonic() + patience_s
             with suppress(OSError):  # should it have died meanwhile, its pipe says so below
                 worker.pipe.send(item)
             return True
@@ -163,7 +166,7 @@ def guarded(
                         outcome = _post_mortem(worker.process.exitcode, limits)
                         worker.items = ITEMS_PER_WORKER
                 elif time.monotonic() >= worker.deadline:
-                    outcome = Failure(f"took longer than {WAITING_FACTOR * limits.cpu_s:g} s")
+                    outcome = Failure(f"took longer than {patience_s:g} s")
                     worker.items = ITEMS_PER_WORKER
                 else:
                     continue
