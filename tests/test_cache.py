@@ -297,13 +297,15 @@ def test_a_cache_that_works_passes_its_check(cache: Cache) -> None:
     cache.check()
 
 
-def test_a_closed_cache_still_answers(cache: Cache) -> None:
+def test_a_closed_cache_still_answers_and_leaves_no_thread(cache: Cache, logs: list[Any]) -> None:
     make = Maker()
     cache.get_or_make("tracks", "a", make, ttl_s=60)
     cache.close()
     assert cache.get_or_make("tracks", "a", make, ttl_s=60) == [2]
     cache.forget("tracks")
     cache.close()
+    assert "lofi-cache" not in [thread.name for thread in threading.enumerate()]
+    assert logs == []
 
 
 @given(

@@ -121,6 +121,14 @@ def test_libraries_that_are_missing_or_too_old_are_named(monkeypatch):
     assert "pip install" in found.remedy
 
 
+def test_an_installed_copy_asks_what_pip_wrote_down(monkeypatch):
+    wanted = ["numpy>=99", 'scipy>=99; extra == "train"', "rich>=99; python_version < '3'"]
+    monkeypatch.setattr(_checks, "_source_requirements", lambda _extra: None)
+    monkeypatch.setattr(_checks.importlib.metadata, "requires", lambda _name: wanted)
+    assert [r.name for r in _checks._requirements("")] == ["numpy"]
+    assert [r.name for r in _checks._requirements("train")] == ["scipy"]
+
+
 def test_without_the_training_libraries_only_training_is_amiss(monkeypatch):
     monkeypatch.setattr(_checks, "_source_requirements", lambda _extra: ["no-such-torch>=2"])
     found = look("training libraries")
@@ -283,12 +291,11 @@ def test_a_redis_that_answers_is_told_with_its_version():
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", SECRET]
     server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            found = look("Redis", redis=f"redis://:{SECRET}@127.0.0.1:{port}/0")
-            if found.state == "ok":
-                break
+        address = f"redis://:{SECRET}@127.0.0.1:{port}/0"
+        deadline = time.monotonic() + 20
+        while (found := look("Redis", redis=address)).state != "ok":
+            assert time.monotonic() < deadline, found
             time.sleep(0.1)
-        assert found.state == "ok"
         assert found.detail.startswith("Redis ")
         assert SECRET not in found.detail
         wrong = look("Redis", redis=f"redis://:wrong@127.0.0.1:{port}/0")

@@ -18,25 +18,26 @@ from typing import Any
 import psutil
 import pytest
 import sqlalchemy as sa
-from lofi.studio._stages import STAGES
-from lofi.studio._storage import collect_garbage
 
 from lofi.brief import PALETTES, Brief, InputError, LofiError
 from lofi.studio import _jobs
 from lofi.studio._settings import Settings, load_settings
+from lofi.studio._stages import STAGES
+from lofi.studio._storage import collect_garbage
 from lofi.studio._studio import Studio, open_studio
 from lofi.studio._tables import Artifact, Event, Job, JobStage, Track, Worker
 
 PROCESS = Path(__file__).parent / "studio_process.py"
 SMALL = {
-    "LOFI_VIDEO__WIDTH": "160",
-    "LOFI_VIDEO__HEIGHT": "90",
+    "LOFI_VIDEO__WIDTH": "320",
+    "LOFI_VIDEO__HEIGHT": "180",
     "LOFI_VIDEO__FPS": "5",
     "LOFI_GENERATION__BEST_OF": "1",
+    "LOFI_WORK__NICENESS": "0",
     "LOFI_WORK__COMPUTE": "1",
     "LOFI_WORK__RENDER": "1",
     "LOFI_WORK__DEAD_AFTER_S": "2",
-    "LOFI_WORK__RETRY_DELAYS_S": "[0.2, 0.2]",
+    "LOFI_WORK__RETRY_DELAYS_S": "0.2,0.2",
 }
 STAGE_NAMES = list(STAGES)
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import psycopg
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from servers import PostgresServer, RedisServer, find_program
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
+
+ONCE = Retry(NoBackoff(), 0)
 
 
 def test_each_test_gets_a_database_of_its_own(postgres_server: PostgresServer) -> None:
@@ -61,7 +65,7 @@ def test_redis_comes_back_at_the_same_address_and_empty(redis_server: RedisServe
 def test_a_server_that_hangs_goes_on(redis_server: RedisServer) -> None:
     redis_server.ask("SET", "a", "1")
     redis_server.hang()
-    client = redis.Redis(port=redis_server.port, socket_timeout=0.1)
+    client = redis.Redis(port=redis_server.port, socket_timeout=0.1, retry=ONCE)
     with pytest.raises(redis.TimeoutError), client:
         client.ping()
     redis_server.start()

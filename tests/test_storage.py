@@ -62,7 +62,8 @@ def place(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Storag
 
         def age_file(sha256: str, seconds: float) -> None:
             path = folder / sha256[:2] / sha256
-            os.utime(path, (time.time() - seconds,) * 2)
+            then = time.time() - seconds
+            os.utime(path, (then, then))
 
         yield Storage(str(folder)), age_file
         return

@@ -119,12 +119,13 @@ def make(
     brief.settled()  # a wrong brief is told before anything heavy is loaded
     from lofi import studio
 
-    package = (studio.make if video else studio.make_sound)(
+    package = studio.make(
         brief,
         studio.load_settings() if settings is None else settings,
         model_path=None if model is None else Path(model),
         soundfont=None if soundfont is None else Path(soundfont),
         keep_stems=stems,
+        pictures=video,
         out=None if out is None else Path(out),
         report=report,
     )

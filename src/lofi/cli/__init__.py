@@ -35,6 +35,7 @@ from lofi.brief import (
 from lofi.cli._common import Config, Json, bars, say, warn
 from lofi.cli._doctor import doctor_app
 from lofi.cli._learn import learn_app
+from lofi.cli._serve import serve_app
 
 app = typer.Typer(
     name="lofi",
@@ -528,3 +529,4 @@ def batch(
 
 app.add_typer(doctor_app)
 app.add_typer(learn_app)  # their names stand at the top, after those above
+app.add_typer(serve_app)

@@ -4,16 +4,18 @@ from lofi.originality._check import Match, Report, check
 from lofi.originality._library import (
     Library,
     Thresholds,
+    Works,
     build_library,
     load_library,
     merge_libraries,
+    read_works,
     save_library,
 )
 from lofi.originality._melody import Melody, melodies
 from lofi.originality._twins import fingerprint, group_twins
 
 __all__ = [
-    "Library", "Match", "Melody", "Report", "Thresholds", "build_library", "check",
+    "Library", "Match", "Melody", "Report", "Thresholds", "Works", "build_library", "check",
     "fingerprint", "group_twins", "load_library", "melodies",
-    "merge_libraries", "save_library",
+    "merge_libraries", "read_works", "save_library",
 ]  # fmt: skip

@@ -13,51 +13,61 @@ if TYPE_CHECKING:
     from lofi.studio import _access as access
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _models as models
+    from lofi.studio import _tracks as tracks
+    from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
+    from lofi.studio._calendar import upcoming
     from lofi.studio._catalogue import import_corpora, read_card
     from lofi.studio._child import Child, Crashed, Overdue
     from lofi.studio._commission import Commission, commission
     from lofi.studio._composed import compose_corpus, corpus_diversity
     from lofi.studio._database import Database, DatabaseError
     from lofi.studio._dataset import FEW_FILES, build_dataset, train_model
-    from lofi.studio._deliver import Delivery, deliver, hand_over, order_or_resume, wait
+    from lofi.studio._deliver import Delivery, Ordered, deliver, order_or_resume, under_way, watch
     from lofi.studio._doctor import Finding, examine
     from lofi.studio._errors import ConflictError, NotFoundError
     from lofi.studio._evaluate import EVALUATION_STAGES, FULL_REPORT, evaluate
+    from lofi.studio._judge import BusyError, judge_upload
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
+    from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, load_settings
-    from lofi.studio._sound_alone import make_sound
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
-    from lofi.studio._studio import WRITABLE, Studio, open_database, open_studio
+    from lofi.studio._storage import collect_garbage
+    from lofi.studio._studio import WRITABLE, Studio, lock_folder, open_database, open_studio
     from lofi.studio._timeline import TimedChord, TimedNote, TimedSection, Timeline, read_timeline
     from lofi.studio._watch import Seen, Watch, events
     from lofi.studio._workers import Limits
 
 _HOME = {
+    "_analytics": ("analytics",),
     "_answers": ("KeyReusedError", "once"),
     "_batch": ("BatchResult", "make_many"),
+    "_calendar": ("upcoming",),
     "_catalogue": ("import_corpora", "read_card"),
     "_child": ("Child", "Crashed", "Overdue"),
     "_commission": ("Commission", "commission"),
     "_composed": ("compose_corpus", "corpus_diversity"),
     "_database": ("Database", "DatabaseError"),
     "_dataset": ("FEW_FILES", "build_dataset", "train_model"),
-    "_deliver": ("Delivery", "deliver", "hand_over", "order_or_resume", "wait"),
+    "_deliver": ("Delivery", "Ordered", "deliver", "order_or_resume", "under_way", "watch"),
     "_doctor": ("Finding", "examine"),
     "_errors": ("ConflictError", "NotFoundError"),
     "_evaluate": ("EVALUATION_STAGES", "FULL_REPORT", "evaluate"),
+    "_judge": ("BusyError", "judge_upload"),
     "_make": ("Package", "make", "write_score"),
     "_metadata": ("read_entries", "read_head"),
+    "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_settings": ("Settings", "load_settings"),
-    "_sound_alone": ("make_sound",),
     "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
     "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
-    "_studio": ("WRITABLE", "Studio", "open_database", "open_studio"),
+    "_storage": ("collect_garbage",),
+    "_studio": ("WRITABLE", "Studio", "lock_folder", "open_database", "open_studio"),
     "_timeline": ("TimedChord", "TimedNote", "TimedSection", "Timeline", "read_timeline"),
     "_watch": ("Seen", "Watch", "events"),
     "_workers": ("Limits",),
@@ -67,19 +77,22 @@ _MODULES = {
     "access": "_access",
     "figures": "_figures",
     "jobs": "_jobs",
+    "models": "_models",
+    "tracks": "_tracks",
 }  # whose functions are used by the module's name
 
 __all__ = [
     "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
-    "BatchResult", "Child", "Commission", "ConflictError", "Crashed", "Database", "DatabaseError",
-    "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Overdue", "Package",
-    "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection",
-    "Timeline", "Watch", "access", "build_dataset", "commission", "compose_corpus",
-    "corpus_diversity", "corpus_stats", "deliver", "draw_stats", "evaluate", "events", "examine",
-    "figures", "hand_over", "import_corpora", "jobs", "load_settings", "make", "make_many",
-    "make_sound", "once", "open_database", "open_studio", "order_or_resume", "processes",
-    "read_card", "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize",
-    "train_model", "wait", "write_score",
+    "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
+    "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
+    "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
+    "TimedNote", "TimedSection", "Timeline", "Watch", "access", "analytics", "build_dataset",
+    "collect_garbage", "commission", "compose_corpus", "corpus_diversity", "corpus_stats",
+    "deliver", "draw_stats", "evaluate", "events", "examine", "figures", "import_corpora", "jobs",
+    "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many", "models",
+    "once", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
+    "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize", "tracks",
+    "train_model", "under_way", "upcoming", "watch", "write_score",
 ]  # fmt: skip
 
 

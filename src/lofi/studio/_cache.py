@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from lofi.brief import InputError, LofiError
 
@@ -51,7 +51,7 @@ class Cache:
         self._prefix = prefix
         self._lock = threading.Lock()
         self._flights: dict[tuple[str, str], Future[bytes]] = {}
-        self._counts = dict.fromkeys(TOPICS, (0, 0))
+        self._counts: dict[str, tuple[int, int]] = dict.fromkeys(TOPICS, (0, 0))
         self._owed: dict[tuple[str, str | None], object] = {}
         self._health = _Health(self._place)
         self._thread: _LoopThread | None = None
@@ -278,11 +278,11 @@ class _LoopThread:
 
     def close(self) -> None:
         async def finish() -> None:
-            others = asyncio.all_tasks() - {cast("asyncio.Task[Any]", asyncio.current_task())}
+            await self._cashews.close()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
-            await self._cashews.close()
 
         try:
             asyncio.run_coroutine_threadsafe(finish(), self._loop).result(_DEADLINE_S)

@@ -106,16 +106,10 @@ def _requirements(extra: str) -> list[Requirement]:
     from packaging.requirements import Requirement
 
     told = _source_requirements(extra)
-    if told is None:
-        told = importlib.metadata.requires(_DISTRIBUTION) or []
-    found = []
-    for text in told:
-        requirement = Requirement(text)
-        marker = requirement.marker
-        plainly = marker is None or marker.evaluate({"extra": ""})
-        if plainly if not extra else (not marker or (not plainly and _for(requirement, extra))):
-            found.append(requirement)
-    return found
+    if told is not None:
+        return [r for r in map(Requirement, told) if _for(r, "")]
+    told = map(Requirement, importlib.metadata.requires(_DISTRIBUTION) or [])
+    return [r for r in told if (_for(r, extra) and not _for(r, "") if extra else _for(r, ""))]
 
 
 def _source_requirements(extra: str) -> list[str] | None:
@@ -137,7 +131,8 @@ def _source_requirements(extra: str) -> list[str] | None:
 
 
 def _for(requirement: Requirement, extra: str) -> bool:
-    return requirement.marker is not None and requirement.marker.evaluate({"extra": extra})
+    """Whether it holds on this machine where that extra, or none (""), is installed."""
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def _installed(requirement: Requirement) -> Iterator[str]:
@@ -400,8 +395,8 @@ def _encode(encoder: str, *, with_sound: bool = False) -> tuple[int, float]:
             container.mux(sound.encode(None))
     file.seek(0)
     frames = samples = 0
-    with av.open(file) as container:
-        for frame in container.decode():
+    with av.open(file, "r") as encoded:
+        for frame in encoded.decode():
             if isinstance(frame, av.VideoFrame):
                 frames += 1
             elif isinstance(frame, av.AudioFrame):
@@ -556,17 +551,18 @@ def _database(scope: Scope, tell: Tell) -> str:
     if not scope.database:
         raise AbsentError("none is set: tracks are folders and need none")
     import sqlalchemy as sa
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     try:
         url = sa.make_url(scope.database)
-    except (sa.exc.ArgumentError, ValueError) as error:
+    except (ArgumentError, ValueError) as error:
         raise BrokenError(
             "its address cannot be read",
             "Write it as sqlite:///data/lofi.db or postgresql://user:password@host/name.",
         ) from error
+    shown = url.render_as_string(hide_password=True)
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
-    shown = url.render_as_string(hide_password=True)
     tell(shown)
     in_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
     if in_file:
@@ -584,7 +580,7 @@ def _database(scope: Scope, tell: Tell) -> str:
                 revision = connection.execute(
                     sa.text("SELECT version_num FROM alembic_version")
                 ).scalar()
-    except (sa.exc.SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, ImportError) as error:
         raise BrokenError(
             f"{shown}: {_line(getattr(error, 'orig', None) or error)}",
             "See that the database runs and that address, user and password are right.",

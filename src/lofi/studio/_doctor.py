@@ -196,6 +196,7 @@ def _serve(pipe: Connection, scope: Scope) -> None:
 
 # Passwords -----------------------------------------------------------------------------------
 
+_SECRET_LETTERS = 4
 _IN_ADDRESS = re.compile(r"(?<=://)([^/@\s:]*):[^/\s]*@")
 
 
@@ -209,7 +210,9 @@ def _secrets(address: str | None) -> set[str]:
         told |= {value for name, value in parse_qsl(parts.query) if "pass" in name.lower()}
     except ValueError:
         return set()
-    return {form for secret in told for form in (secret, unquote(secret)) if form}
+    forms = {form for secret in told for form in (secret, unquote(secret))}
+    # A shorter one stands in many words: to take it out of them would tell it.
+    return {form for form in forms if len(form) >= _SECRET_LETTERS}
 
 
 def _masked(text: str, secrets: set[str]) -> str:

@@ -20,7 +20,7 @@ from lofi.music import Composition, Source, brief_for, midi_bytes, open_model
 from lofi.studio._commission import commission
 from lofi.studio._files import read_json, write_bytes
 from lofi.studio._settings import Settings
-from lofi.studio._stages import INTERNAL, STAGES, Report, compose_checked, run_stage
+from lofi.studio._stages import INTERNAL, STAGES, Report, compose_checked, describe, run_stage
 
 # A package is mostly its video: 1080p30 measured at about 0.5 MB a second, doubled for safety.
 _BYTES_PER_SECOND = 1_000_000
@@ -42,12 +42,15 @@ def make(
     model_path: Path | None = None,
     soundfont: Path | None = None,
     keep_stems: bool = False,
+    pictures: bool = True,
     out: Path | None = None,
     report: Report | None = None,
 ) -> Package:
     """Write the whole package of a brief into a folder of `out`.
 
-    What the brief leaves open is drawn by its seed. `report` gets (stage, fraction done). Raises
+    What the brief leaves open is drawn by its seed. Without `pictures` it holds score and sound
+    alone, and the folder's name ends in `-sound`: it never takes a whole package's place.
+    `report` gets (stage, fraction done). Raises
     InputError for a brief, model or SoundFont that cannot be used, LofiError when the disk or a
     stage fails; then nothing is left behind.
     """
@@ -61,11 +64,14 @@ def make(
         aside = Path(tempfile.mkdtemp(prefix=f".{wanted.track_id}.", dir=folder))
         try:
             aside.chmod(0o755)
-            for stage in STAGES:
-                run_stage(stage, wanted, aside, tell)
+            for name, stage in STAGES.items():
+                if pictures or stage.lane == "compute":
+                    run_stage(name, wanted, aside, tell)
+            if not pictures:
+                describe(wanted, aside)
             shutil.rmtree(aside / INTERNAL)
             track = read_json(aside / "track.json")
-            return Package(_settle(aside, folder / wanted.track_id), track)
+            return Package(_settle(aside, folder / track["id"]), track)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lofi.brief import InputError
@@ -15,6 +15,11 @@ from lofi.music import Architecture, Bounds, Finetuning, Quality, Recipe, Sampli
 from lofi.studio._workers import Limits
 
 CONFIG_FILE = Path("config.yaml")
+
+
+def _listed(value: Any) -> Any:
+    """The environment has no lists: `5,30,120` is one."""
+    return [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,11 @@ class Work:
     render: int = 0  # tracks drawn at once; 0: one for each core
     network: int = 1  # uploads at once, of all workers together
     network_per_minute: int = 30
-    retry_delays_s: tuple[float, ...] = (5.0, 30.0, 120.0)  # after what may pass
+    retry_delays_s: Annotated[tuple[float, ...], BeforeValidator(_listed)] = (
+        5.0,
+        30.0,
+        120.0,
+    )  # after what may pass
     dead_after_s: float = 10.0  # a worker that has not beaten for so long
     niceness: int = 10
 
@@ -98,7 +107,8 @@ class Daily:
     cron: str = ""  # such as "0 6 * * *"; empty: only when `lofi daily` is run
     time_zone: str = "UTC"
     count: int = 3
-    moods: tuple[str, ...] = ()  # one for each track in turn; empty: by chance
+    # One for each track in turn; empty: by chance.
+    moods: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     duration_s: float = 180.0
 
 

@@ -318,11 +318,17 @@ def _listing(c: Commission, folder: Path, _report: Report) -> list[str]:
 
 
 def _package(c: Commission, folder: Path, _report: Report) -> list[str]:
+    return describe(c, folder)
+
+
+def describe(c: Commission, folder: Path) -> list[str]:
+    """Write `track.json` and `provenance.json` of what a folder holds: with pictures or without."""
+    pictured = (folder / _LEGIBLE).is_file()
     composed, heard = read_json(folder / _COMPOSED), read_json(folder / _HEARD)
     originality = read_json(folder / "originality.json")
     plan = _plan(composed)
     track: dict[str, Any] = {
-        "id": c.track_id,
+        "id": c.track_id if pictured else f"{c.track_id}-sound",
         "title": c.title,
         "brief": _plain(c.brief),
         "plan": {**asdict(plan), "key": str(plan.key), "bars": plan.bars},
@@ -333,7 +339,7 @@ def _package(c: Commission, folder: Path, _report: Report) -> list[str]:
             "lufs": round(heard["lufs"], 2),
             "true_peak_db": round(heard["true_peak_db"], 2),
             "score": composed["measured"],
-            "thumbnail": read_json(folder / _LEGIBLE),
+            **({"thumbnail": read_json(folder / _LEGIBLE)} if pictured else {}),
         },
         "originality": {name: originality[name] for name in ("verdict", "summary")},
         "choices": composed["choices"],

@@ -228,21 +228,8 @@ class Studio:
 
     def lock(self) -> None:
         """Claim the data folder for this process. Raises LofiError if another one has it."""
-        file = (self.folder / "lock").open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
-            raise LofiError(
-                f"{self.folder} is in use by {holder}. Stop that one first, or give this one a "
-                "folder of its own (LOFI_STUDIO__FOLDER)."
-            ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
-        self._lock = file
+        if self._lock is None:
+            self._lock = lock_folder(self.folder)
 
     # Files --------------------------------------------------------------------------------------
 
@@ -289,26 +276,53 @@ class Studio:
             )
 
 
+def lock_folder(folder: Path) -> IO[str]:
+    """Claim a data folder until the file is closed. Raises LofiError if another process has it."""
+    file = (folder / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        file.close()
+        raise LofiError(
+            f"{folder} is in use by {holder}. Stop that one first, or give this one a folder of "
+            "its own (LOFI_STUDIO__FOLDER)."
+        ) from error
+    file.truncate(0)
+    file.write(f"process {os.getpid()}")
+    file.flush()
+    return file
+
+
 def open_studio(settings: Settings) -> Studio:
     """Open the studio of some settings. SQLite is brought up to date; PostgreSQL must be.
 
     Raises LofiError for what cannot be reached, with the remedy.
     """
-    house = settings.studio
-    folder = house.folder.absolute()
+    database = open_database(settings)
+    if database.is_sqlite:
+        database.migrate()
+    else:
+        database.require_current()
+    house, folder = settings.studio, settings.studio.folder.absolute()
+    storage = Storage(house.storage or str(folder / "storage"))
+    return Studio(settings, folder, database, storage, Cache(house.cache or None))
+
+
+def open_database(settings: Settings) -> Database:
+    """The database of some settings, at whatever revision it is; its folder is made.
+
+    Raises LofiError if the folder cannot be made, InputError for a URL that cannot be used.
+    """
+    folder = settings.studio.folder.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LofiError(
             f"{folder} cannot be made: {error.strerror}. Set studio.folder in config.yaml."
         ) from error
-    database = Database(house.database or f"sqlite:///{folder / 'studio.db'}")
-    if database.is_sqlite:
-        database.migrate()
-    else:
-        database.require_current()
-    storage = Storage(house.storage or str(folder / "storage"))
-    return Studio(settings, folder, database, storage, Cache(house.cache or None))
+    return Database(settings.studio.database or f"sqlite:///{folder / 'studio.db'}")
 
 
 def _one_core(settings: Settings) -> Settings:

@@ -15,7 +15,7 @@ from lofi.brief import InputError, Key, find_mood
 from lofi.studio._files import read_json
 
 if TYPE_CHECKING:
-    from lofi import sound
+    from lofi.sound import Note
 
 # Who carries the melody: the first of these that plays.
 _MELODIC = ("lead", "guitar", "keys")
@@ -96,7 +96,7 @@ class Timeline:
 
 
 def read_timeline(folder: Path) -> Timeline:
-    """The timeline of a track that `make` or `make_sound` wrote.
+    """The timeline of a track that `make` wrote.
 
     Raises InputError for a folder that is no such track.
     """
@@ -126,10 +126,10 @@ def read_timeline(folder: Path) -> Timeline:
     notes = {part: _timed(played, heard) for part, played in written.items()}
     melody_part = next((part for part in _MELODIC if part in notes), None)
     melody = notes[melody_part] if melody_part else ()
-    spelled = [
+    played, planned = (
         [chord.symbol(flats=flats) if chord else None for chord in chords]
         for chords in (hear_chords(score), labelled_chords(score))
-    ]
+    )
     return Timeline(
         duration_s=duration_s,
         beats_s=tuple(heard(np.arange(4 * bars) * 60 / bpm).tolist()),
@@ -137,14 +137,14 @@ def read_timeline(folder: Path) -> Timeline:
         sections=tuple(
             _section(name, first, count, half_bars, bpm, written) for name, first, count in laid_out
         ),
-        chords=_chords(*spelled, half_bars),
+        chords=_chords(played, planned, half_bars),
         melody_part=melody_part,
         melody=melody if melody_part == "lead" else _top_line(melody),
         notes=notes,
     )
 
 
-def _timed(notes: list[sound.Note], heard: Any) -> tuple[TimedNote, ...]:
+def _timed(notes: list[Note], heard: Any) -> tuple[TimedNote, ...]:
     start = np.array([n.start_s for n in notes])
     onset, end = heard(start), heard(start + [n.duration_s for n in notes])
     return tuple(
@@ -171,7 +171,7 @@ def _section(
     count: int,
     half_bars: np.ndarray,
     bpm: float,
-    written: dict[str, list[sound.Note]],
+    written: dict[str, list[Note]],
 ) -> TimedSection:
     start, stop = 2 * first, 2 * (first + count)
     begin_s, end_s = first * 240 / bpm, (first + count) * 240 / bpm
@@ -189,11 +189,12 @@ def _chords(
     """Chords from those of each half bar, those that go on joined."""
     spans: list[TimedChord] = []
     for half in range(len(half_bars) - 1):
-        here = tuple(told[half] if half < len(told) else None for told in (played, planned))
+        heard = played[half] if half < len(played) else None
+        meant = planned[half] if half < len(planned) else None
         start, end = float(half_bars[half]), float(half_bars[half + 1])
-        if spans and (spans[-1].played, spans[-1].planned) == here:
+        if spans and (spans[-1].played, spans[-1].planned) == (heard, meant):
             start = spans.pop().start_s
-        spans.append(TimedChord(start, end, *here))
+        spans.append(TimedChord(start, end, heard, meant))
     return tuple(spans)
 
 

@@ -5,7 +5,7 @@ child process; its files go to the storage under their hashes, and then one tran
 they are there. Killed anywhere, nothing is half done: what was not recorded is done again, what was
 is not.
 
-The keeper, a thread, beats once a second for this worker, ends workers that beat no more, and hands
+The keeper, a thread, beats every two seconds for this worker, ends workers that beat no more, and hands
 out again what they held. It goes by their beats and by its own monotonic clock, so that a clock
 which is set back ends nobody.
 """
@@ -46,7 +46,7 @@ from lofi.studio._tracks import search_text
 
 _log = structlog.get_logger(__name__)
 
-BEAT_S = 1.0
+BEAT_S = 2.0  # and at least four times before others take it for dead
 _LOOK_S = 0.4  # how often a running stage looks whether it was cancelled, and tells its progress
 _TICKETS_AT_ONCE = 500
 
@@ -95,6 +95,7 @@ class WorkerProcess:
         self._storage = storage
         self._work = work
         self._folder = work_folder / self.id
+        self._logs = work_folder.parent / "logs"  # what children said; of jobs that were not done
         self._closing = threading.Event()
         self._held: dict[tuple[str, str], _Held] = {}
         self._lock = threading.Lock()
@@ -211,7 +212,7 @@ class WorkerProcess:
                 return None
             job = _jobs.find(session, job_id)
             record(session, self.actor, "took", "job", job_id, lane=lane, epoch=epoch)
-            folder = self._folder / f"{job_id}.{epoch}"
+            folder = self._folder / f"{job_id}.{lane}.{epoch}"
             try:
                 wanted = Commission.from_json(job.commission)
             except InputError as error:  # of a version that meant something else by it
@@ -234,7 +235,7 @@ class WorkerProcess:
             if not (held.folder / name).is_file():
                 self._storage.fetch(sha256, held.folder / name)
         if held.child is None:
-            held.child = Child(held.folder / "child.log", niceness=self._work.niceness)
+            held.child = Child(self._logs / f"{held.job_id}.log", niceness=self._work.niceness)
         look = self._looker(held, stage)
         written = held.child.run(
             "stage",
@@ -247,7 +248,7 @@ class WorkerProcess:
             tick=look,
         )
         blobs = {}
-        for file in written:
+        for file in (w["name"] for w in written):
             blobs[file] = self._storage.put(held.folder / file)
             look(stage.name, 1.0)
         self._patiently(lambda: self._finish(held, stage, blobs))
@@ -382,6 +383,7 @@ class WorkerProcess:
             job = self._fence(session, held)
             if not following:
                 _jobs.end(session, job, "done", actor=self.actor)
+                (self._logs / f"{job.id}.log").unlink(missing_ok=True)
                 return None
             job.lane, job.state, job.worker_id = following[0], "queued", None
             return job
@@ -470,7 +472,8 @@ class WorkerProcess:
     # Keeping ------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        while not self._closing.wait(BEAT_S):
+        beat_s = min(BEAT_S, self._work.dead_after_s / 4)
+        while not self._closing.wait(beat_s):
             try:
                 self._beat()
                 self._hand_out_orphans()

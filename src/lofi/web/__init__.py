@@ -11,7 +11,18 @@ from starlette.middleware import Middleware
 
 from lofi import __version__
 from lofi.studio import Settings, Studio
-from lofi.web import _docs, _jobs, _live, _metrics, _orders, _problems, _studio
+from lofi.web import (
+    _docs,
+    _files,
+    _jobs,
+    _library,
+    _live,
+    _metrics,
+    _orders,
+    _problems,
+    _studio,
+    _tracks,
+)
 from lofi.web._limits import Limiter
 from lofi.web._middleware import BodyLimit, Envelope, Gate, Throttle
 
@@ -23,6 +34,9 @@ __all__ = ["create_app", "server_config"]
 _ROUTERS = (
     _orders.router,
     _jobs.router,
+    _tracks.router,
+    _files.router,
+    _library.router,
     _studio.router,
     _metrics.router,
     _live.router,

@@ -1,0 +1,412 @@
+"""What the studio works with and what lies ahead: models, tables, library, schedule, analytics."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Query, UploadFile
+from pydantic import AwareDatetime, BaseModel, Field
+
+from lofi.brief import BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
+from lofi.studio import BusyError, analytics, judge_upload, models, upcoming
+from lofi.web._problems import ProblemError
+from lofi.web._who import Reader, TheStudio, Writer
+
+router = APIRouter()
+
+_LIBRARY_S = 300.0
+_ANALYTICS_S = 60.0
+_NAME_LENGTH = 120
+
+
+# What a form offers ----------------------------------------------------------------------------
+
+
+class MoodInfo(BaseModel):
+    """A mood, and what it means in figures that can be measured."""
+
+    name: str
+    aliases: list[str]
+    bundle: str = Field(description="Moods of one bundle differ in tempo and colours alone.")
+    bpm: tuple[int, int]
+    palettes: list[str] = Field(description="The colours it is drawn in by chance.")
+    major_share: float
+    density: tuple[float, float] = Field(description="Notes per beat, over all parts.")
+    velocity: tuple[int, int]
+    register_: tuple[int, int] = Field(alias="register", description="MIDI pitch above the bass.")
+
+
+class Moods(BaseModel):
+    """All moods."""
+
+    items: list[MoodInfo]
+
+
+class PaletteInfo(BaseModel):
+    """A palette: colours by what they are for, as #rrggbb."""
+
+    name: str
+    colours: dict[str, list[str]]
+
+
+class Palettes(BaseModel):
+    """All palettes."""
+
+    items: list[PaletteInfo]
+
+
+class TemplateInfo(BaseModel):
+    """What moves to the music in the video."""
+
+    name: str
+    description: str
+
+
+class Templates(BaseModel):
+    """All templates."""
+
+    items: list[TemplateInfo]
+
+
+@router.get("/api/moods", tags=["tables"], summary="Moods")
+def list_moods(_: Reader) -> Moods:
+    """The moods that can be asked for."""
+    found = []
+    for mood in MOODS.values():
+        bundle = BUNDLES[mood.bundle]
+        found.append(
+            MoodInfo(
+                name=mood.name,
+                aliases=list(mood.aliases),
+                bundle=mood.bundle,
+                bpm=mood.bpm,
+                palettes=list(mood.palettes),
+                major_share=bundle.major_share,
+                density=bundle.density,
+                velocity=bundle.velocity,
+                register=bundle.register,
+            )
+        )
+    return Moods(items=found)
+
+
+@router.get("/api/palettes", tags=["tables"], summary="Palettes")
+def list_palettes(_: Reader) -> Palettes:
+    """The palettes that can be asked for."""
+    return Palettes(
+        items=[
+            PaletteInfo(
+                name=name,
+                colours={k: [v] if isinstance(v, str) else list(v) for k, v in colours.items()},
+            )
+            for name, colours in PALETTES.items()
+        ]
+    )
+
+
+@router.get("/api/templates", tags=["tables"], summary="Video templates")
+def list_templates(_: Reader) -> Templates:
+    """The templates that can be asked for."""
+    return Templates(items=[TemplateInfo(name=n, description=d) for n, d in TEMPLATES.items()])
+
+
+# Models and what they learned from -------------------------------------------------------------
+
+
+class CorpusInfo(BaseModel):
+    """Music that a model learned from."""
+
+    name: str
+    source: str | None
+    licence: str | None
+    attribution: str | None
+    tier: str | None
+    files: int | None = None
+    kept: int | None = None
+    tokens: int | None = None
+
+
+class ModelInfo(BaseModel):
+    """A model, as its card tells of it."""
+
+    name: str
+    shipped: bool
+    usable: bool
+    problem: str | None = Field(description="Why it cannot be used.")
+    tier: str | None = None
+    sha256: str | None = None
+    architecture: dict[str, Any] | None = None
+    steps: int | None = None
+    train_tokens: int | None = None
+    val_loss_nats_per_token: float | None = None
+    val_bits_per_note: float | None = None
+    corpora: list[CorpusInfo] = []
+
+
+class Models(BaseModel):
+    """The shipped model and those of the models folder."""
+
+    items: list[ModelInfo]
+
+
+@router.get("/api/models", tags=["library"], summary="Models")
+def list_models(studio: TheStudio, _: Reader) -> Models:
+    """The models at hand, and why one cannot be used."""
+    return Models(items=[ModelInfo(**m) for m in models.listing(studio.settings())])
+
+
+class ReferenceCorpus(BaseModel):
+    """A corpus of works that tracks are compared with."""
+
+    name: str
+    works: int
+    source: str | None
+    licence: str | None
+    attribution: str | None
+    tier: str | None
+
+
+class Library(BaseModel):
+    """What tracks of a model are compared with."""
+
+    model: str
+    works: int
+    melodies: int
+    review_bits: float = Field(description="From so many bits a resemblance is worth a review.")
+    block_bits: float
+    corpora: list[ReferenceCorpus]
+
+
+class Works(BaseModel):
+    """A page of the works of a corpus."""
+
+    items: list[str]
+    total: int
+    limit: int
+    offset: int
+
+
+AnyModel = Annotated[str | None, Query(max_length=200, description="The shipped one if left out.")]
+
+
+@router.get("/api/library", tags=["library"], summary="What tracks are compared with")
+def read_library(studio: TheStudio, _: Reader, model: AnyModel = None) -> Library:
+    """The works that the originality check knows, by corpus. It knows no others."""
+    found = models.find(studio.settings(), model)
+    told = studio.cache.get_or_make(
+        "originality", f"library/{found.sha256}", lambda: models.reference(found), ttl_s=_LIBRARY_S
+    )
+    return Library(model=model or "shipped", **told)
+
+
+@router.get("/api/library/{corpus}", tags=["library"], summary="The works of a corpus")
+def read_corpus(
+    corpus: str,
+    studio: TheStudio,
+    _: Reader,
+    model: AnyModel = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
+) -> Works:
+    """The names of the works, a page of them."""
+    found = models.find(studio.settings(), model)
+    names, total = models.works(found, corpus, limit=limit, offset=offset)
+    return Works(items=names, total=total, limit=limit, offset=offset)
+
+
+# Music from outside ----------------------------------------------------------------------------
+
+
+class Match(BaseModel):
+    """A work that the music resembles."""
+
+    work: str
+    work_part: str
+    part: str
+    bits: float
+    query_bars: tuple[int, int] = Field(description="First and last bar here, from 1.")
+    reference_notes: tuple[int, int]
+    transposition: int
+    matched_notes: int
+
+
+class Originality(BaseModel):
+    """What the music resembles among the works of the library."""
+
+    verdict: str
+    summary: str
+    works: int
+    melodies: int
+    review_bits: float
+    block_bits: float
+    longest_run_notes: int
+    best: Match | None
+    matches: list[Match]
+
+
+class Judged(BaseModel):
+    """A MIDI file, judged."""
+
+    name: str = Field(description="As it was sent; what is not printable is escaped.")
+    sha256: str
+    measured: dict[str, Any] = Field(description="bpm, key, bars, parts, density and more.")
+    quality: float = Field(description="0 to 1: how fit it is to learn from.")
+    reason: str | None = Field(description="Why it is not fit to learn from.")
+    repairs: list[str]
+    originality: Originality
+
+
+@router.post("/api/check", tags=["library"], summary="Judge a MIDI file")
+def check_file(
+    studio: TheStudio,
+    _: Writer,
+    file: Annotated[UploadFile, File(description="One MIDI file of at most 2 MB.")],
+) -> Judged:
+    """What a MIDI file measures, and what it resembles. It is not kept."""
+    most = studio.settings().bounds.max_bytes
+    try:
+        found = judge_upload(studio, file.file.read(most + 1))
+    except BusyError as error:
+        cause, _rest, remedy = str(error).partition(". ")
+        raise ProblemError(
+            "unavailable", f"{cause}.", remedy, headers={"Retry-After": "60"}
+        ) from error
+    except InputError as error:
+        raise InputError(f"{shown(file.filename or 'unnamed')}: {error}") from error
+    report = found["originality"]
+    matches = [Match(**m) for m in report["matches"]]
+    return Judged(
+        name=shown(file.filename or "unnamed"),
+        sha256=found["sha256"],
+        measured=found["measured"],
+        quality=found["judgement"]["score"],
+        reason=found["judgement"]["reason"],
+        repairs=found["repairs"],
+        originality=Originality(
+            **{**report, "matches": matches, "best": matches[0] if matches else None}
+        ),
+    )
+
+
+def shown(name: str) -> str:
+    """A file's name as text that is safe to print."""
+    told = "".join(c if c.isprintable() and c != "\\" else f"\\u{ord(c):04x}" for c in name)
+    return told if len(told) <= _NAME_LENGTH else f"{told[:_NAME_LENGTH]}…"
+
+
+# What lies ahead, and what came of it ----------------------------------------------------------
+
+
+class DailyRun(BaseModel):
+    """The daily run, and when it comes next."""
+
+    cron: str | None
+    time_zone: str
+    count: int
+    moods: list[str]
+    duration_s: float
+    next: list[str] = Field(description="Local times with their offset from UTC.")
+
+
+class WaitingJob(BaseModel):
+    """A job that waits for its time."""
+
+    id: str
+    title: str
+    state: str
+    not_before: str
+
+
+class ComingRelease(BaseModel):
+    """A release with a date."""
+
+    id: int
+    track_id: str
+    title: str
+    platform: str
+    state: str
+    privacy: str
+    publish_at: str
+
+
+class Schedule(BaseModel):
+    """What is to come."""
+
+    daily: DailyRun
+    jobs: list[WaitingJob]
+    releases: list[ComingRelease]
+
+
+@router.get("/api/schedule", tags=["schedule"], summary="What is to come")
+def read_schedule(studio: TheStudio, _: Reader) -> Schedule:
+    """The daily run, jobs that wait for their time, and releases with a date."""
+    with studio.database.read() as session:
+        return Schedule(**upcoming(session, studio.settings().daily))
+
+
+class MetricName(BaseModel):
+    """A figure that was collected."""
+
+    name: str
+    first_at: str
+    last_at: str
+    points: int
+
+
+class Point(BaseModel):
+    """The sum of a figure over all releases at one moment."""
+
+    at: str
+    value: float
+    figures: int
+
+
+class Series(BaseModel):
+    """A figure over time."""
+
+    name: str
+    of: str = Field(description="`releases`, or `channel`.")
+    points: list[Point]
+
+
+class Group(BaseModel):
+    """A figure of the releases whose tracks are alike."""
+
+    name: str
+    value: str
+    tracks: int
+    releases: int
+    points: int
+    sum: float
+    mean_of_last: float = Field(description="The newest figure of each release, on average.")
+
+
+class Analytics(BaseModel):
+    """What was collected. Where nothing was, there is nothing here: not zeros."""
+
+    collected: bool
+    names: list[MetricName]
+    series: list[Series]
+    truncated: bool
+    by: dict[str, list[Group]] = Field(description="By `mood`, `bpm`, `key`, `palette`.")
+
+
+@router.get("/api/analytics", tags=["analytics"], summary="Figures of releases")
+def read_analytics(
+    studio: TheStudio,
+    _: Reader,
+    name: Annotated[list[str], Query()] = [],  # noqa: B006
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+    track: Annotated[str | None, Query(max_length=200)] = None,
+) -> Analytics:
+    """Figures over time, and by what the tracks are like."""
+    if any(not text.isprintable() for text in (*name, track or "")):
+        raise InputError("a name holds characters that no name has.")
+
+    def read() -> dict[str, Any]:
+        with studio.database.read() as session:
+            return analytics(session, names=name, since=since, until=until, track_id=track)
+
+    key = repr((sorted(name), since, until, track))
+    return Analytics(**studio.cache.get_or_make("analytics", key, read, ttl_s=_ANALYTICS_S))

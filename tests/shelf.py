@@ -1,0 +1,80 @@
+"""Tracks put on the shelf of a studio without being made: rows, and files if wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from lofi.studio._storage import Storage
+from lofi.studio._tables import Artifact, Job, JobStage, Track, now
+from lofi.studio._tracks import search_text
+from lofi.studio._worker import kind_of
+
+FILES = {
+    "track.mid": b"MThd and some notes",
+    "master.flac": bytes(range(256)) * 20,
+    "stems/bass.flac": b"low",
+    "track.json": b'{"id": "x"}',
+    "internal/plan.json": b"{}",
+}
+
+
+def put_track(
+    session: Session,
+    number: int = 1,
+    *,
+    storage: Storage | None = None,
+    files: Mapping[str, bytes] = FILES,
+    created_at: datetime | None = None,
+    **values: Any,
+) -> str:
+    """A finished track and the job that made it; gives its id."""
+    track_id = f"quiet-harbour-{number:08x}"
+    job = Job(
+        id=f"{number:016x}",
+        title="Quiet Harbour",
+        commission={},
+        state="done",
+        lane="render",
+        requested_by="somebody",
+        track_id=track_id,
+        finished_at=now(),
+    )
+    session.add(job)
+    session.flush()
+    session.add(JobStage(job_id=job.id, name="package", place=0, state="done", key="k" * 64))
+    session.flush()
+    for name, data in files.items() if storage else ():
+        assert storage
+        blob = storage.put_bytes(data)
+        kind, media_type = kind_of(name)
+        session.add(
+            Artifact(
+                job_id=job.id, name=name, stage="package", kind=kind, media_type=media_type,
+                sha256=blob.sha256, size=blob.size,
+            )
+        )  # fmt: skip
+    told: dict[str, Any] = {
+        "title": "Quiet Harbour",
+        "mood": "chill",
+        "bpm": 76.0,
+        "key": "A minor",
+        "duration_s": 120.0,
+        "seed": number,
+        "palette": "dusk",
+        "template": "bars",
+        "verdict": "pass",
+        "lufs": -14.0,
+        "tags": [],
+        "note": "",
+        "package_sha256": f"{number:064x}",
+        "facts": {"id": track_id, "title": "Quiet Harbour"},
+    } | values
+    track = Track(id=track_id, job_id=job.id, created_at=created_at or now(), **told)
+    track.search = search_text(track)
+    session.add(track)
+    session.flush()
+    return track_id
