@@ -395,7 +395,7 @@ def _encode(encoder: str, *, with_sound: bool = False) -> tuple[int, float]:
             container.mux(sound.encode(None))
     file.seek(0)
     frames = samples = 0
-    with av.open(file) as encoded:
+    with av.open(file, "r") as encoded:
         for frame in encoded.decode():
             if isinstance(frame, av.VideoFrame):
                 frames += 1

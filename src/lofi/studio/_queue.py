@@ -15,7 +15,10 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
     from dbos import DBOS
 
 _VERSION = "1"  # of what tickets mean; raised only when older ones can no longer be understood
-# Looking for work is what an idle server spends its processor on: five transactions a time.
+# Looking for work is what an idle server spends its processor on: five transactions a time. So it
+# looks seldom, and what this process puts while it has room does not wait for it to look.
 _POLL_S = 1.0
 _NETWORK_POLL_S = 5.0
+_KEPT_S = 10.0  # how long a place is kept for a ticket that does not come after all
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,50 @@ Step = Callable[[str, Callable[[], None]], None]
 CarryOut = Callable[[str, str, int, Step], None]
 
 
+class _Room:
+    """The places of a lane in this process: for tickets that were started here or came by queue."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._taken = 0
+        self._kept: dict[str, float] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def keep(self, name: str) -> bool:
+        """Keep a place for a ticket, if there is one."""
+        with self._changed:
+            moment = time.monotonic()
+            self._kept = {n: t for n, t in self._kept.items() if moment - t < _KEPT_S}
+            if name in self._kept or self._taken + len(self._kept) >= self._places or self._closed:
+                return False
+            self._kept[name] = moment
+            return True
+
+    @contextmanager
+    def place(self, name: str) -> Iterator[None]:
+        """Wait for a place, and hold it."""
+        with self._changed:
+            kept = self._kept.pop(name, None) is not None
+            while not kept and self._taken + len(self._kept) >= self._places:
+                if self._closed:
+                    raise RuntimeError("closed while waiting for a place")  # it is handed out anew
+                self._changed.wait(1.0)
+            self._taken += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
 class Queues:
     """Runs `work(job_id, lane, epoch, step)` in threads of this process as tickets come up.
 
@@ -100,13 +149,17 @@ class Queues:
                 "log_level": "WARNING",
                 "enable_otlp": False,
                 "scheduler_polling_interval_sec": 5.0,
+                "notification_listener_polling_interval_sec": 30.0,  # we send none
             }
         )
         lanes = list(lanes)
+        self._rooms = {lane.name: _Room(lane.per_worker) for lane in lanes}
+        self._direct = {lane.name for lane in lanes if lane.in_all is None and lane.rate is None}
 
         @DBOS.workflow(name="lane")
         def lane(job_id: str, name: str, epoch: int) -> None:
-            work(job_id, name, epoch, step)
+            with self._rooms[name].place(ticket(job_id, name, epoch)):
+                work(job_id, name, epoch, step)
 
         def step(name: str, do: Callable[[], None]) -> None:
             DBOS.run_step({"name": name}, do)
@@ -121,10 +174,12 @@ class Queues:
         self._daily = daily
         DBOS.listen_queues([lane.name for lane in lanes])
         DBOS.launch()
+        # Where no other worker could take it, the next ticket waits here rather than to be found.
+        ahead = 1 if database.get_backend_name() == "sqlite" else 0
         for kind in lanes:
             DBOS.register_queue(
                 kind.name,
-                worker_concurrency=kind.per_worker,
+                worker_concurrency=kind.per_worker + (ahead if kind.name in self._direct else 0),
                 global_concurrency=kind.in_all,
                 limiter={"limit": kind.rate[0], "period": kind.rate[1]} if kind.rate else None,
                 polling_interval_sec=kind.poll_s,
@@ -136,9 +191,17 @@ class Queues:
     def put(
         self, job_id: str, lane: str, epoch: int, *, priority: int, delay_s: float = 0.0
     ) -> None:
-        """Have a lane of a job done: once, however often this is called. 1 goes first."""
+        """Have a lane of a job done: once, however often this is called. 1 goes first.
+
+        At once, where this process has room.
+        """
+        name = ticket(job_id, lane, epoch)
+        if lane in self._direct and not delay_s and self._rooms[lane].keep(name):
+            with self._workflow_id(name):
+                self._dbos.start_workflow(self._lane, job_id, lane, epoch)
+            return
         options = self._options(priority=priority, delay_seconds=delay_s or None)
-        with self._workflow_id(ticket(job_id, lane, epoch)), options:
+        with self._workflow_id(name), options:
             self._dbos.enqueue_workflow(lane, self._lane, job_id, lane, epoch)
 
     def take_back(self, job_id: str, lane: str, epoch: int) -> None:
@@ -173,6 +236,8 @@ class Queues:
 
     def close(self) -> None:
         """Take no more tickets. Work that runs must have been told to stop before."""
+        for room in self._rooms.values():
+            room.close()
         self._dbos.destroy(destroy_registry=True)
 
 

@@ -52,8 +52,8 @@ def _measure(arguments: dict[str, Any], _report: Report) -> dict[str, Any]:
         Quality(**arguments.get("quality", {})),
     )
     limits = Limits(**arguments.get("limits", {}))
-    # A process further down: this one stays whole whatever the file does to its reader. On a busy
-    # machine it may wait long for its turn, which is not the file's fault: the clock is the caller's.
+    # A process further down: this one stays whole whatever the file does to its reader. A busy
+    # machine is not the file's fault: how long it may take by the clock is the caller's matter.
     ((_, outcome),) = guarded(prepare, [path], workers=1, limits=limits, clock_s=_A_DAY_S)
     if isinstance(outcome, Failure):
         raise InputError(f"{name}: {outcome.reason}.")

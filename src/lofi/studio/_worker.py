@@ -5,7 +5,7 @@ child process; its files go to the storage under their hashes, and then one tran
 they are there. Killed anywhere, nothing is half done: what was not recorded is done again, what was
 is not.
 
-The keeper, a thread, beats once a second for this worker, ends workers that beat no more, and hands
+The keeper, a thread, beats every two seconds for this worker, ends workers that beat no more, and hands
 out again what they held. It goes by their beats and by its own monotonic clock, so that a clock
 which is set back ends nobody.
 """
@@ -46,7 +46,7 @@ from lofi.studio._tracks import search_text
 
 _log = structlog.get_logger(__name__)
 
-BEAT_S = 1.0
+BEAT_S = 2.0  # and at least four times before others take it for dead
 _LOOK_S = 0.4  # how often a running stage looks whether it was cancelled, and tells its progress
 _TICKETS_AT_ONCE = 500
 
@@ -472,7 +472,8 @@ class WorkerProcess:
     # Keeping ------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        while not self._closing.wait(BEAT_S):
+        beat_s = min(BEAT_S, self._work.dead_after_s / 4)
+        while not self._closing.wait(beat_s):
             try:
                 self._beat()
                 self._hand_out_orphans()
