@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from lofi.studio import Settings, Studio, access, open_studio
-from lofi.web import create_app, server_config
+if TYPE_CHECKING:
+    from lofi.studio import Studio
 
 SMALL = {"width": 320, "height": 180, "fps": 10, "threads": 1}
 SHORT = {"mood": "chill", "duration": 10, "seed": 7}
@@ -38,6 +38,8 @@ class Api:
 
     def token(self, name: str = "ci", *scopes: str) -> dict[str, str]:
         """Headers of a new token."""
+        from lofi.studio import access
+
         with self.studio.database.write() as session:
             secret = access.create_token(session, name, scopes or ("admin",))
         return {"Authorization": f"Bearer {secret}"}
@@ -76,6 +78,8 @@ def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database file with all tables and nothing in them."""
+    from lofi.studio import Settings, open_studio
+
     folder = tmp_path_factory.mktemp("migrated")
     open_studio(Settings(studio={"folder": folder})).close()  # type: ignore[arg-type]
     return folder / "studio.db"
@@ -84,6 +88,8 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def serving(folder: Path, migrated: Path | None = None, **groups: dict[str, Any]) -> Iterator[Api]:
     """A server on a studio in `folder`; `groups` are settings by group."""
+    from lofi.studio import Settings, open_studio
+
     house = {"folder": folder / "studio", **groups.pop("studio", {})}
     paths = {"model": folder / "models" / "lofi-gpt2", "soundfonts": folder / "soundfonts"}
     if migrated is not None:
@@ -95,14 +101,19 @@ def serving(folder: Path, migrated: Path | None = None, **groups: dict[str, Any]
         video=SMALL | groups.pop("video", {}),
         **groups,  # type: ignore[arg-type]
     )
-    with open_studio(settings) as studio, _answering(studio) as url:
-        with httpx.Client(base_url=url, timeout=30) as client:
-            yield Api(studio, url, client)
+    with (
+        open_studio(settings) as studio,
+        _answering(studio) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        yield Api(studio, url, client)
 
 
 @contextmanager
 def _answering(studio: Studio) -> Iterator[str]:
     import uvicorn
+
+    from lofi.web import create_app, server_config
 
     app = create_app(studio)
     server = uvicorn.Server(server_config(app, studio.base, port=0, host="127.0.0.1"))

@@ -97,6 +97,7 @@ def server_config(app: FastAPI, settings: Settings, **more: Any) -> uvicorn.Conf
         "access_log": False,  # the app writes its own
         "server_header": False,
         "ws_max_size": 64_000,  # listeners have little to say
+        "ws_per_message_deflate": False,  # memory for each listener, for little text
         "ws_ping_interval": 20.0,
         "ws_ping_timeout": 20.0,
         "timeout_graceful_shutdown": 5,

@@ -6,11 +6,13 @@ import base64
 import hashlib
 import html
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
 
 from lofi import __version__
 from lofi.web._problems import KINDS, MEDIA_TYPE, Problem, ProblemError
@@ -55,10 +57,22 @@ def describe(app: FastAPI) -> None:
             schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas = told.setdefault("components", {}).setdefault("schemas", {})
             schemas |= schema.pop("$defs", {}) | {"Problem": schema}
+            for name, examples in _model_examples(BaseModel):
+                if name in schemas:
+                    schemas[name]["examples"] = examples
             app.openapi_schema = told
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _model_examples(base: type[BaseModel]) -> Iterator[tuple[str, list[Any]]]:
+    """The examples of all our models: FastAPI takes out what is null in them."""
+    for model in base.__subclasses__():
+        extra = model.model_config.get("json_schema_extra")
+        if model.__module__.startswith("lofi.web") and isinstance(extra, dict):
+            yield model.__name__, cast("list[Any]", extra["examples"])
+        yield from _model_examples(model)
 
 
 PROBLEM_RESPONSE: dict[int | str, dict[str, Any]] = {
