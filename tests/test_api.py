@@ -992,8 +992,8 @@ def test_every_request_example_is_accepted(api):
     for path, method, operation in operations(spec):
         if not operation.get("requestBody") or "{" in path:
             continue
-        for media in operation["requestBody"]["content"].values():
-            for example in examples_of(spec, media):
+        for kind, media in operation["requestBody"]["content"].items():
+            for example in examples_of(spec, media) if kind == "application/json" else ():
                 answer = api.client.request(method, path, json=example, headers=admin)
                 assert answer.is_success, (path, example, answer.text)
                 sent += 1

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from lofi.studio import Studio, tracks
 from lofi.web._problems import problem
@@ -35,8 +35,30 @@ class File(BaseModel):
     url: str
 
 
+FILE_EXAMPLE = {
+    "name": "master.flac",
+    "kind": "audio",
+    "media_type": "audio/flac",
+    "size": 18_204_113,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "stage": "sound",
+    "url": "/api/tracks/quiet-harbour-1f0c2d3e/files/master.flac",
+}
+
+
 class Files(BaseModel):
     """The files of a track, and where they come all in one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [FILE_EXAMPLE],
+                    "archive": "/api/tracks/quiet-harbour-1f0c2d3e/package.zip",
+                }
+            ]
+        }
+    )
 
     items: list[File]
     archive: str
@@ -57,9 +79,10 @@ def list_files(track_id: str, studio: TheStudio, _: Reader) -> Files:
     return Files(items=items, archive=f"/api/tracks/{quote(track_id)}/package.zip")
 
 
+_BYTES = {"application/octet-stream": {"example": "(its bytes, with its own media type)"}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The file.", "content": {"application/octet-stream": {}}},
-    206: {"description": "The part that was asked for."},
+    200: {"description": "The file.", "content": _BYTES},
+    206: {"description": "The part that was asked for.", "content": _BYTES},
     304: {"description": "It is the one that `If-None-Match` names."},
     307: {"description": "The storage sends it, from an address that holds for an hour."},
     416: {"description": "There is no such part."},
@@ -69,9 +92,9 @@ Download = Annotated[
 ]
 
 
-@router.api_route(
+@router.head("/api/tracks/{track_id}/files/{name:path}", include_in_schema=False)
+@router.get(
     "/api/tracks/{track_id}/files/{name:path}",
-    methods=["GET", "HEAD"],
     summary="A file of a track",
     responses=_RESPONSES,
     response_class=Response,
@@ -91,9 +114,9 @@ def track_file(
     return _answer(request, studio, found, f"{track_id} {_last(name)}", saved=download == "1")
 
 
-@router.api_route(
+@router.head("/api/jobs/{job_id}/files/{name:path}", include_in_schema=False)
+@router.get(
     "/api/jobs/{job_id}/files/{name:path}",
-    methods=["GET", "HEAD"],
     summary="A file that a job has made",
     responses=_RESPONSES,
     response_class=Response,
@@ -207,11 +230,16 @@ def disposition(name: str, *, saved: bool) -> str:
 # All in one ------------------------------------------------------------------------------------
 
 
-@router.api_route(
+@router.head("/api/tracks/{track_id}/package.zip", include_in_schema=False)
+@router.get(
     "/api/tracks/{track_id}/package.zip",
-    methods=["GET", "HEAD"],
     summary="All files of a track in one archive",
-    responses={200: {"description": "A ZIP archive.", "content": {"application/zip": {}}}},
+    responses={
+        200: {
+            "description": "A ZIP archive.",
+            "content": {"application/zip": {"example": "(its bytes)"}},
+        }
+    },
     response_class=Response,
 )
 def package(track_id: str, request: Request, studio: TheStudio, _: Reader) -> Response:

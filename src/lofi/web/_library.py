@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Query, UploadFile
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lofi.brief import BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
 from lofi.studio import BusyError, analytics, judge_upload, models, upcoming
@@ -17,6 +17,7 @@ router = APIRouter()
 _LIBRARY_S = 300.0
 _ANALYTICS_S = 60.0
 _NAME_LENGTH = 120
+_SHA256 = "fe09b0d781e6f5a9aba2913a14a479e72aef41dc9312875f86e15ecb85ffca1e"  # in examples
 
 
 # What a form offers ----------------------------------------------------------------------------
@@ -39,6 +40,28 @@ class MoodInfo(BaseModel):
 class Moods(BaseModel):
     """All moods."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "name": "chill",
+                            "aliases": ["lofi", "mellow"],
+                            "bundle": "chill",
+                            "bpm": [72, 84],
+                            "palettes": ["dusk", "teal"],
+                            "major_share": 0.4,
+                            "density": [4.8, 7.6],
+                            "velocity": [64, 80],
+                            "register": [60, 67],
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
     items: list[MoodInfo]
 
 
@@ -52,6 +75,24 @@ class PaletteInfo(BaseModel):
 class Palettes(BaseModel):
     """All palettes."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "name": "dusk",
+                            "colours": {
+                                "sky": ["#2b2350", "#c4587d", "#ffc48a"],
+                                "warm": ["#ffd08a"],
+                            },
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
     items: list[PaletteInfo]
 
 
@@ -64,6 +105,18 @@ class TemplateInfo(BaseModel):
 
 class Templates(BaseModel):
     """All templates."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {"name": "bars", "description": "a row of spectrum bars along the desk"}
+                    ]
+                }
+            ]
+        }
+    )
 
     items: list[TemplateInfo]
 
@@ -146,6 +199,42 @@ class ModelInfo(BaseModel):
 class Models(BaseModel):
     """The shipped model and those of the models folder."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "name": "shipped",
+                            "shipped": True,
+                            "usable": True,
+                            "problem": None,
+                            "tier": "ship",
+                            "sha256": _SHA256,
+                            "architecture": {"family": "gpt2", "n_layer": 4},
+                            "steps": 2500,
+                            "train_tokens": 17572360,
+                            "val_loss_nats_per_token": 1.3848,
+                            "val_bits_per_note": 3.04,
+                            "corpora": [
+                                {
+                                    "name": "composed",
+                                    "source": "LoFi Empire rule composer, seed 1, 6000 pieces",
+                                    "licence": "Apache-2.0",
+                                    "attribution": "LoFi Empire",
+                                    "tier": "ship",
+                                    "files": 6000,
+                                    "kept": 6000,
+                                    "tokens": 19417459,
+                                }
+                            ],
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
     items: list[ModelInfo]
 
 
@@ -169,6 +258,30 @@ class ReferenceCorpus(BaseModel):
 class Library(BaseModel):
     """What tracks of a model are compared with."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "shipped",
+                    "works": 6436,
+                    "melodies": 14534,
+                    "review_bits": 90.8,
+                    "block_bits": 133.4,
+                    "corpora": [
+                        {
+                            "name": "composed",
+                            "source": "LoFi Empire rule composer, seed 1, 6000 pieces",
+                            "licence": "Apache-2.0",
+                            "attribution": "LoFi Empire",
+                            "tier": "ship",
+                            "works": 6000,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
     model: str
     works: int
     melodies: int
@@ -179,6 +292,14 @@ class Library(BaseModel):
 
 class Works(BaseModel):
     """A page of the works of a corpus."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"items": ["composed/piece-1-00000.mid"], "total": 6000, "limit": 100, "offset": 0}
+            ]
+        }
+    )
 
     items: list[str]
     total: int
@@ -247,6 +368,58 @@ class Originality(BaseModel):
 class Judged(BaseModel):
     """A MIDI file, judged."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "song.mid",
+                    "sha256": _SHA256,
+                    "measured": {
+                        "bpm": 80.0,
+                        "key": "C major",
+                        "bars": 32,
+                        "density": 5.1,
+                        "parts": {"drums": 512, "keys": 240},
+                    },
+                    "quality": 0.87,
+                    "reason": None,
+                    "repairs": [],
+                    "originality": {
+                        "verdict": "pass",
+                        "summary": "no match above 90.8 bits in 6,436 works",
+                        "works": 6436,
+                        "melodies": 2,
+                        "review_bits": 90.8,
+                        "block_bits": 133.4,
+                        "longest_run_notes": 7,
+                        "best": {
+                            "work": "composed/piece-1-00412.mid",
+                            "work_part": "lead",
+                            "part": "lead",
+                            "bits": 41.2,
+                            "query_bars": [5, 8],
+                            "reference_notes": [17, 40],
+                            "transposition": -3,
+                            "matched_notes": 19,
+                        },
+                        "matches": [
+                            {
+                                "work": "composed/piece-1-00412.mid",
+                                "work_part": "lead",
+                                "part": "lead",
+                                "bits": 41.2,
+                                "query_bars": [5, 8],
+                                "reference_notes": [17, 40],
+                                "transposition": -3,
+                                "matched_notes": 19,
+                            }
+                        ],
+                    },
+                }
+            ]
+        }
+    )
+
     name: str = Field(description="As it was sent; what is not printable is escaped.")
     sha256: str
     measured: dict[str, Any] = Field(description="bpm, key, bars, parts, density and more.")
@@ -256,7 +429,14 @@ class Judged(BaseModel):
     originality: Originality
 
 
-@router.post("/api/check", tags=["library"], summary="Judge a MIDI file")
+@router.post(
+    "/api/check",
+    tags=["library"],
+    summary="Judge a MIDI file",
+    openapi_extra={
+        "requestBody": {"content": {"multipart/form-data": {"example": {"file": "song.mid"}}}}
+    },
+)
 def check_file(
     studio: TheStudio,
     _: Writer,
@@ -332,6 +512,32 @@ class ComingRelease(BaseModel):
 class Schedule(BaseModel):
     """What is to come."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "daily": {
+                        "cron": "0 6 * * *",
+                        "time_zone": "Europe/Berlin",
+                        "count": 3,
+                        "moods": ["sleep"],
+                        "duration_s": 180.0,
+                        "next": ["2026-12-01T06:00:00+01:00"],
+                    },
+                    "jobs": [
+                        {
+                            "id": "1f0c22d94c4d1f6e",
+                            "title": "Quiet Harbour",
+                            "state": "queued",
+                            "not_before": "2026-11-30T21:00:00.000Z",
+                        }
+                    ],
+                    "releases": [],
+                }
+            ]
+        }
+    )
+
     daily: DailyRun
     jobs: list[WaitingJob]
     releases: list[ComingRelease]
@@ -383,6 +589,47 @@ class Group(BaseModel):
 
 class Analytics(BaseModel):
     """What was collected. Where nothing was, there is nothing here: not zeros."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "collected": True,
+                    "names": [
+                        {
+                            "name": "views",
+                            "first_at": "2026-11-01T06:00:00.000Z",
+                            "last_at": "2026-11-30T06:00:00.000Z",
+                            "points": 30,
+                        }
+                    ],
+                    "series": [
+                        {
+                            "name": "views",
+                            "of": "releases",
+                            "points": [
+                                {"at": "2026-11-30T06:00:00.000Z", "value": 1204.0, "figures": 8}
+                            ],
+                        }
+                    ],
+                    "truncated": False,
+                    "by": {
+                        "mood": [
+                            {
+                                "name": "views",
+                                "value": "sleep",
+                                "tracks": 3,
+                                "releases": 3,
+                                "points": 90,
+                                "sum": 20312.0,
+                                "mean_of_last": 301.5,
+                            }
+                        ]
+                    },
+                }
+            ]
+        }
+    )
 
     collected: bool
     names: list[MetricName]

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lofi.studio import Studio, tracks
-from lofi.web._files import File, file_url
+from lofi.web._files import FILE_EXAMPLE, File, file_url
 from lofi.web._problems import ProblemError
 from lofi.web._who import Publisher, Reader, TheStudio, Writer
 
@@ -20,6 +20,30 @@ router = APIRouter(tags=["tracks"])
 
 _FACTS_S = 600.0
 _TAGS_S = 10.0
+
+
+_EXAMPLE = {
+    "id": "quiet-harbour-1f0c2d3e",
+    "title": "Quiet Harbour",
+    "state": "approved",
+    "mood": "chill",
+    "bpm": 76.0,
+    "key": "A minor",
+    "duration_s": 121.3,
+    "seed": 7,
+    "palette": "dusk",
+    "template": "bars",
+    "verdict": "pass",
+    "lufs": -14.0,
+    "tags": ["rain", "study"],
+    "note": "",
+    "job_id": "1f0c22d94c4d1f6e",
+    "package_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    "version": "62a4f1c3b7d40",
+    "created_at": "2026-11-02T09:31:02.118Z",
+    "updated_at": "2026-11-02T10:04:40.502Z",
+    "deleted_at": None,
+}
 
 
 class TrackSummary(BaseModel):
@@ -73,6 +97,40 @@ class Version(BaseModel):
 class Track(TrackSummary):
     """A track with all that is known of it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    **_EXAMPLE,
+                    "restorable_until": None,
+                    "facts": {"id": "quiet-harbour-1f0c2d3e", "title": "Quiet Harbour"},
+                    "files": [FILE_EXAMPLE],
+                    "approvals": [
+                        {
+                            "decision": "approved",
+                            "privacy": "unlisted",
+                            "note": "",
+                            "decided_by": "local",
+                            "decided_at": "2026-11-02T10:04:40.502Z",
+                            "package_sha256": _EXAMPLE["package_sha256"],
+                            "current": True,
+                        }
+                    ],
+                    "versions": [
+                        {
+                            "job_id": "1f0c22d94c4d1f6e",
+                            "state": "done",
+                            "requested_by": "token:website",
+                            "created_at": "2026-11-02T09:30:00.000Z",
+                            "finished_at": "2026-11-02T09:31:02.118Z",
+                            "current": True,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
     restorable_until: str | None
     facts: dict[str, Any] = Field(description="`track.json` of the package.")
     files: list[File]
@@ -82,6 +140,12 @@ class Track(TrackSummary):
 
 class Tracks(BaseModel):
     """A page of tracks."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"items": [_EXAMPLE], "total": 128, "limit": 50, "offset": 0}]
+        }
+    )
 
     items: list[TrackSummary]
     total: int = Field(description="How many there are on all pages.")
@@ -98,6 +162,10 @@ class Tag(BaseModel):
 
 class Tags(BaseModel):
     """All tags, the most used first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [{"tag": "rain", "tracks": 12}]}]}
+    )
 
     items: list[Tag]
 
@@ -183,7 +251,12 @@ def _page(request: Request, offset: int, limit: int) -> str:
     "/api/tracks.csv",
     summary="The same as a table for spreadsheets",
     response_class=Response,
-    responses={200: {"description": "All of them.", "content": {"text/csv": {}}}},
+    responses={
+        200: {
+            "description": "All of them.",
+            "content": {"text/csv": {"example": ",".join(tracks.CSV_COLUMNS)}},
+        }
+    },
 )
 def export_tracks(
     studio: TheStudio,
@@ -256,7 +329,11 @@ def _version(if_match: str | None) -> str | None:
 class TrackChanges(BaseModel):
     """What a person may change; what is left out stays."""
 
-    model_config = ConfigDict(extra="forbid", str_max_length=20_000)
+    model_config = ConfigDict(
+        extra="forbid",
+        str_max_length=20_000,
+        json_schema_extra={"examples": [{"title": "Harbour at Night", "tags": ["rain", "night"]}]},
+    )
 
     title: str | None = None
     tags: list[str] | None = Field(None, max_length=100)
@@ -322,7 +399,13 @@ def restore_track(track_id: str, response: Response, studio: TheStudio, who: Wri
 class Approve(BaseModel):
     """How far a package may go."""
 
-    model_config = ConfigDict(extra="forbid", str_max_length=20_000)
+    model_config = ConfigDict(
+        extra="forbid",
+        str_max_length=20_000,
+        json_schema_extra={
+            "examples": [{"privacy": "unlisted", "package_sha256": _EXAMPLE["package_sha256"]}]
+        },
+    )
 
     privacy: Literal["private", "unlisted", "public"] = Field(
         "private", description="The most public way in which it may be released."
@@ -336,7 +419,11 @@ class Approve(BaseModel):
 class Reject(BaseModel):
     """Why a package may not go out."""
 
-    model_config = ConfigDict(extra="forbid", str_max_length=20_000)
+    model_config = ConfigDict(
+        extra="forbid",
+        str_max_length=20_000,
+        json_schema_extra={"examples": [{"note": "the bass is late in the second half"}]},
+    )
 
     note: str = ""
     package_sha256: str | None = None
@@ -348,36 +435,38 @@ def approve_track(
     response: Response,
     studio: TheStudio,
     who: Publisher,
-    body: Approve | None = None,
+    body: Annotated[Approve, Body(default_factory=Approve)],
 ) -> Track:
     """Approve exactly these bytes: should the track be made anew, it asks again."""
-    asked = body or Approve()
     with _refusing_stale(), studio.database.write() as session:
         tracks.decide(
             session,
             track_id,
             "approved",
             actor=who.name,
-            privacy=asked.privacy,
-            note=asked.note,
-            package_sha256=asked.package_sha256,
+            privacy=body.privacy,
+            note=body.note,
+            package_sha256=body.package_sha256,
         )
     return _told(studio, track_id, response)
 
 
 @router.post("/api/tracks/{track_id}/reject", summary="Reject a package", responses=_STALE)
 def reject_track(
-    track_id: str, response: Response, studio: TheStudio, who: Publisher, body: Reject | None = None
+    track_id: str,
+    response: Response,
+    studio: TheStudio,
+    who: Publisher,
+    body: Annotated[Reject, Body(default_factory=Reject)],
 ) -> Track:
     """Reject exactly these bytes."""
-    asked = body or Reject()
     with _refusing_stale(), studio.database.write() as session:
         tracks.decide(
             session,
             track_id,
             "rejected",
             actor=who.name,
-            note=asked.note,
-            package_sha256=asked.package_sha256,
+            note=body.note,
+            package_sha256=body.package_sha256,
         )
     return _told(studio, track_id, response)
