@@ -116,20 +116,18 @@ def main() -> None:
             for job in renders:
                 client.post(f"/api/jobs/{job}/cancel")
     together = [f for kind in figures.values() for f in kind]
-    table = [
+    about = (
         f"Machine: {machine()}. {TRACKS:,} tracks, {still} videos being rendered to the end; "
-        f"{REQUESTS} requests of each kind.",
-        "",
-        "| request | median | 95 % within |",
-        "|---|---|---|",
-    ]
+        f"{REQUESTS} requests of each kind."
+    )
+    table = [about, "", "| request | median | 95 % within |", "|---|---|---|"]
     rows: dict[str, Any] = {**figures, "**all** (goal: < 5 and < 50 ms)": together}
     for kind, spent in rows.items():
         middle, late = statistics.median(spent), statistics.quantiles(spent, n=20)[-1]
         table.append(f"| {kind} | {middle:.1f} ms | {late:.1f} ms |")
     print("\n".join(table))
     if "--write" in sys.argv:
-        write_between_marks("api", "\n".join(table))
+        write_between_marks("api", "\n".join([*table, ""]))
 
 
 def drawing(client: httpx.Client, job_id: str) -> bool:

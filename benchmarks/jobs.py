@@ -1,4 +1,4 @@
-"""What jobs cost: from order to start, a batch beside one after another, a day's run, an idle server.
+"""What jobs cost: order to start, a batch beside one after another, a day's run, an idle server.
 
     python benchmarks/jobs.py            # prints a table
     python benchmarks/jobs.py --write    # and writes it into benchmarks/README.md
@@ -113,7 +113,7 @@ def main() -> None:
     table += [f"| {what} | {figure} | {goal} |" for what, figure, goal in rows]
     print("\n".join(table))
     if "--write" in sys.argv:
-        write_between_marks("jobs", "\n".join(table))
+        write_between_marks("jobs", "\n".join([*table, ""]))
 
 
 if __name__ == "__main__":
