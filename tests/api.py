@@ -141,6 +141,6 @@ def api(tmp_path: Path, migrated: Path) -> Iterator[Api]:
 @pytest.fixture
 def working_api(tmp_path: Path, migrated: Path) -> Iterator[Api]:
     """A server that carries out its jobs."""
-    with serving(tmp_path, migrated) as running:
+    with serving(tmp_path, migrated, work={"niceness": 0}) as running:
         running.studio.work()
         yield running

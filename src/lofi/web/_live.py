@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from contextlib import suppress
 from typing import Any
@@ -25,6 +26,8 @@ from lofi.web._who import bearer, identify, with_secret
 router = APIRouter(prefix="/api")
 
 _log = structlog.get_logger("lofi.web")
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 LOOK_S = 0.3
 _CHECK_S = 3.0  # how often it is asked whether a listener's token is still valid
@@ -159,11 +162,8 @@ async def live(socket: WebSocket) -> None:
     `{"type": "ping"}` is answered with `{"type": "pong"}`.
     """
     hub: Hub = socket.app.state.hub
-    asked = socket.query_params.get("jobs", "")
-    wanted = frozenset(filter(None, asked.split(","))) if asked else None
     try:
-        if wanted is not None and len(wanted) > _JOBS:
-            raise ProblemError("invalid-input", f"at most {_JOBS} jobs can be followed at once.")
+        wanted = _wanted(socket.query_params.get("jobs", ""))
         if hub.is_full:
             raise ProblemError("unavailable", "too many listen already.", "Try again later.")
         who = await _enter(socket)
@@ -179,6 +179,16 @@ async def live(socket: WebSocket) -> None:
         await _attend(socket, listener)
     finally:
         hub.leave(listener)
+
+
+def _wanted(asked: str) -> frozenset[str] | None:
+    """The jobs that somebody wants to follow; None for all of them."""
+    ids = frozenset(filter(None, asked.split(",")))
+    if len(ids) > _JOBS:
+        raise ProblemError("invalid-input", f"at most {_JOBS} jobs can be followed at once.")
+    if not all(_ID.fullmatch(i) for i in ids):
+        raise ProblemError("invalid-input", "`jobs` must be ids of jobs, parted by commas.")
+    return ids or None
 
 
 async def _enter(socket: WebSocket) -> access.Principal:
