@@ -95,12 +95,13 @@ def serving(folder: Path, migrated: Path | None = None, **groups: dict[str, Any]
     if migrated is not None:
         house["folder"].mkdir()
         shutil.copy(migrated, house["folder"] / "studio.db")
-    settings = Settings(
-        studio=house,
-        paths=paths | groups.pop("paths", {}),
-        video=SMALL | groups.pop("video", {}),
-        **groups,  # type: ignore[arg-type]
-    )
+    values: dict[str, Any] = {
+        **groups,
+        "studio": house,
+        "paths": paths | groups.get("paths", {}),
+        "video": SMALL | groups.get("video", {}),
+    }
+    settings = Settings(**values)
     with (
         open_studio(settings) as studio,
         _answering(studio) as url,

@@ -334,14 +334,14 @@ def test_a_key_that_is_none_is_refused(api, key):
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_of_twins_exactly_one_is_done(database, request, tmp_path):
-    groups = {}
+    groups: dict[str, Any] = {}
     if database == "postgresql":
         url = request.getfixturevalue("postgres_url")
         made = Database(url)
         made.migrate()
         made.close()
         groups = {"studio": {"database": url}}
-    with serving(tmp_path, **groups) as api, ThreadPoolExecutor(8) as pool:
+    with serving(tmp_path, None, **groups) as api, ThreadPoolExecutor(8) as pool:
         barrier = threading.Barrier(8)
 
         def send(_: int) -> httpx.Response:
@@ -666,6 +666,8 @@ def test_settings_are_changed_for_what_comes_after(api):
         {"video": 7},
         {"paths": {"model": "/etc"}},
         {"daily": {"moods": ["angry"]}},
+        {"daily": {"cron": "at noon"}},
+        {"daily": {"time_zone": "Mars/Olympus"}},
         [],
     ],
 )
@@ -752,6 +754,11 @@ def hear(socket: Any, **wanted: Any) -> dict[str, Any]:
             return told
 
 
+def code_of(closed: ConnectionClosed) -> int | None:
+    """The code with which the server closed."""
+    return closed.rcvd.code if closed.rcvd else None
+
+
 def test_a_listener_hears_of_jobs_and_events(api):
     with listening(api) as socket:
         hear(socket, type="ready")
@@ -829,7 +836,7 @@ def test_a_token_in_the_address_is_not_looked_at(api):
         socket.send('{"type": "ping"}')
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=20)
-    assert closed.value.rcvd.code == 1008
+    assert code_of(closed.value) == 1008
 
 
 @pytest.mark.parametrize(
@@ -842,7 +849,7 @@ def test_a_wrong_first_message_hears_nothing(api, first):
         socket.send(first)
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=20)
-    assert closed.value.rcvd.code == 1008
+    assert code_of(closed.value) == 1008
 
 
 @pytest.mark.parametrize(
@@ -886,7 +893,7 @@ def test_a_listener_whose_token_is_revoked_hears_no_more(api):
             access.revoke_token(session, rows(api, Token.id)[0], actor="me")
         with pytest.raises(ConnectionClosed) as closed:
             hear(socket, type="never")
-    assert closed.value.rcvd.code == 1008
+    assert code_of(closed.value) == 1008
 
 
 def test_nobody_looks_when_nobody_listens(api, monkeypatch):
@@ -922,7 +929,7 @@ def test_who_does_not_keep_up_is_let_go_and_others_are_not(api):
         heard = []
         with pytest.raises(ConnectionClosed) as closed:
             heard.extend(slow)
-        assert closed.value.rcvd.code == 1013
+        assert code_of(closed.value) == 1013
         assert len(heard) < 2000
 
 
@@ -1033,7 +1040,10 @@ def test_the_page_for_people_lists_every_route_and_runs_nothing(api):
 # Anything at all -------------------------------------------------------------------------------
 
 WILD = settings(
-    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    derandomize=True,
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -1090,13 +1100,14 @@ def test_a_track_is_made_and_its_making_is_heard(working_api):
     api = working_api
     job_id = api.order()
     with listening(api, f"?jobs={job_id}") as socket:
-        states, progress = [], []
-        while not states or states[-1] not in ("done", "failed"):
+        progress: list[float] = []
+        job = {"state": "queued"}
+        while job["state"] not in ("done", "failed"):
             told = json.loads(socket.recv(timeout=300))
             if told["type"] == "job":
-                states.append(told["job"]["state"])
-                progress.append(told["job"]["progress"])
-        assert states[-1] == "done", told
+                job = told["job"]
+                progress.append(job["progress"])
+        assert job["state"] == "done", job
         assert progress == sorted(progress)
     assert api.get("/api/health").status_code == 200
     (worker,) = api.get("/api/status").json()["workers"]

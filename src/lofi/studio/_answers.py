@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from lofi.brief import InputError
@@ -56,7 +57,7 @@ def once(
     try:
         with database.write() as session:
             return _do(session, who, key, digest, status, write)
-    except sa.exc.IntegrityError:
+    except IntegrityError:
         # A twin wrote its answer while we waited for the row.
         with database.read() as session:
             answer = _find(session, who, key, digest)

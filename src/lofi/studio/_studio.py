@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from lofi.brief import Brief, InputError, LofiError, find_mood, subseed
 from lofi.studio import _jobs
 from lofi.studio._cache import Cache
+from lofi.studio._calendar import next_runs
 from lofi.studio._commission import commission
 from lofi.studio._database import Database
 from lofi.studio._events import record
@@ -89,6 +90,9 @@ class Studio:
             for group, values in changes.items():
                 merged[group] = merged.get(group, {}) | values
             checked = _overlaid(self.base, merged)
+            if "daily" in changes:
+                # One that cannot be read would keep the studio from working when it starts again.
+                next_runs(replace(checked.daily, cron=checked.daily.cron or "0 0 * * *"), now())
             if row is None:
                 session.add(Preference(name=_OVERRIDES, value=merged, updated_by=actor))
             else:

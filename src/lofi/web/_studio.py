@@ -209,7 +209,7 @@ class Changes(BaseModel):
         },
     )
 
-    __pydantic_extra__: dict[str, dict[str, JsonValue]]
+    __pydantic_extra__: dict[str, dict[str, JsonValue]]  # pyright: ignore
 
 
 def _config(settings: Settings) -> Config:
