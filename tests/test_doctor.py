@@ -62,7 +62,7 @@ def test_what_is_broken_has_a_remedy_a_status_and_no_secret(tmp_path: Path):
     (tmp_path / "config.yaml").write_text("video:\n  fps: many\n")
     (tmp_path / "mine.sf2").write_bytes(b"RIFF\x10\0\0\0WAVEfmt ")
     address = f"postgresql://lofi:{SECRET}@127.0.0.1:{closed_port()}/lofi"
-    done = doctor("--soundfont", "mine.sf2", cwd=tmp_path, env={"LOFI_DATABASE__URL": address})
+    done = doctor("--soundfont", "mine.sf2", cwd=tmp_path, env={"LOFI_STUDIO__DATABASE": address})
     assert done.returncode == 1
     shown = " ".join(done.stdout.split())
     assert "video.fps" in shown
@@ -76,7 +76,7 @@ def test_what_is_broken_has_a_remedy_a_status_and_no_secret(tmp_path: Path):
 
 def test_its_help_says_what_the_states_mean(tmp_path: Path):
     done = doctor("--help", cwd=tmp_path)
-    for word in ("ok", "absent", "broken", "--json", "--database"):
+    for word in ("ok", "absent", "broken", "--json", "--soundfont"):
         assert word in done.stdout
 
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from lofi.brief import PALETTES, Brief, InputError, LofiError
+from lofi.brief import PALETTES, TEMPLATES, Brief, InputError, LofiError
 from lofi.studio import _jobs
 from lofi.studio._settings import Settings, load_settings
 from lofi.studio._stages import STAGES
@@ -59,7 +59,7 @@ class Process:
     def kill(self) -> None:
         with_children = [psutil.Process(self.process.pid), *self.descendants()]
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
         _, alive = psutil.wait_procs(with_children, timeout=5)
         assert not alive, "a child outlived the process it worked for"
 
@@ -67,9 +67,8 @@ class Process:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def close(self) -> int:
-        assert self.process.stdin
-        self.process.stdin.close()
-        return self.process.wait(timeout=20)
+        self.process.communicate(timeout=20)  # closes its stdin
+        return self.process.returncode
 
     @property
     def alive(self) -> bool:
@@ -410,6 +409,7 @@ def test_killed_at_any_point_a_job_ends_whole_and_once(studio: Studio, working, 
     count = {"begin": 3, "run": 3, "put": 3, "finish": 3}.get(at, 1)
     process = working(die={"at": at, "when": when, "count": count})
     process.process.wait(timeout=60)
+    process.process.communicate()
     assert process.process.returncode == -signal.SIGKILL
     working()
     wait_for(studio, [job_id])
@@ -419,7 +419,9 @@ def test_killed_at_any_point_a_job_ends_whole_and_once(studio: Studio, working, 
 def torture(studio: Studio, start: Callable[[], list[Process]], count: int, seed: int) -> None:
     """Kill what works at random moments until `count` jobs have ended."""
     chance = random.Random(seed)
-    briefs = [brief(i % 10, palette=list(PALETTES)[i // 10 % len(PALETTES)]) for i in range(count)]
+    # Five pieces in ten looks each: what they share is made once.
+    looks = [(p, t) for t in TEMPLATES for p in PALETTES]
+    briefs = [brief(i % 5, palette=p, template=t) for i in range(count) for p, t in [looks[i // 5]]]
     ids = order(studio, *briefs)
     processes = start()
     kills = 0

@@ -20,25 +20,6 @@ _COLOURS = {"ok": "green", "absent": "yellow", "broken": "bold red"}
 
 @doctor_app.command()
 def doctor(
-    database: Annotated[
-        str | None,
-        typer.Option(
-            envvar="LOFI_DATABASE__URL",
-            help="Address of a database, such as sqlite:///data/lofi.db. Better in the "
-            "environment: what is typed can be seen by others.",
-            metavar="URL",
-            show_envvar=True,
-        ),
-    ] = None,
-    redis: Annotated[
-        str | None,
-        typer.Option(
-            envvar="LOFI_REDIS__URL",
-            help="Address of a Redis server, such as redis://localhost:6379/0.",
-            metavar="URL",
-            show_envvar=True,
-        ),
-    ] = None,
     soundfont: Annotated[
         list[Path] | None,
         typer.Option(help="A .sf2 or .sf3 file that you play; may be given several times."),
@@ -63,13 +44,11 @@ def doctor(
         source = str(config or "config.yaml") if config or Path("config.yaml").is_file() else ""
         found = [studio.Finding("settings", "ok", source or "the defaults: no config.yaml here")]
     except InputError as error:
-        settings = studio.Settings.model_construct()
+        settings = studio.default_settings()
         found = [studio.Finding("settings", "broken", str(error), "The defaults are examined.")]
     with Console(stderr=True).status("looking") as status:
         found += studio.examine(
             settings,
-            database=database,
-            redis=redis,
             credentials=credentials,
             soundfonts=soundfont or (),
             progress=lambda _share, name: status.update(f"looking at {name}"),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lofi.studio._metadata import read_entries, read_head
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
-    from lofi.studio._settings import Settings, load_settings
+    from lofi.studio._settings import Settings, default_settings, load_settings
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
     from lofi.studio._storage import collect_garbage
@@ -63,7 +63,7 @@ _HOME = {
     "_metadata": ("read_entries", "read_head"),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
-    "_settings": ("Settings", "load_settings"),
+    "_settings": ("Settings", "default_settings", "load_settings"),
     "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
     "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
     "_storage": ("collect_garbage",),
@@ -82,17 +82,18 @@ _MODULES = {
 }  # whose functions are used by the module's name
 
 __all__ = [
-    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
-    "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
-    "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
-    "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
-    "TimedNote", "TimedSection", "Timeline", "Watch", "access", "analytics", "build_dataset",
-    "collect_garbage", "commission", "compose_corpus", "corpus_diversity", "corpus_stats",
-    "deliver", "draw_stats", "evaluate", "events", "examine", "figures", "import_corpora", "jobs",
-    "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many", "models",
-    "once", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
-    "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize", "tracks",
-    "train_model", "under_way", "upcoming", "watch", "write_score",
+    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES",
+    "WRITABLE", "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed",
+    "Database", "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits",
+    "NotFoundError", "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage",
+    "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access",
+    "analytics", "build_dataset", "collect_garbage", "commission", "compose_corpus",
+    "corpus_diversity", "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate",
+    "events", "examine", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
+    "load_settings", "lock_folder", "make", "make_many", "models", "once", "open_database",
+    "open_studio", "order_or_resume", "processes", "read_card", "read_entries", "read_head",
+    "read_timeline", "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way",
+    "upcoming", "watch", "write_score",
 ]  # fmt: skip
 
 

@@ -106,10 +106,7 @@ class Database:
 
     def revisions(self) -> list[str]:
         """All revisions, oldest first."""
-        from alembic.script import ScriptDirectory
-
-        script = ScriptDirectory(str(_MIGRATIONS))
-        return [r.revision for r in script.walk_revisions()][::-1]
+        return _revisions()
 
     def drift(self) -> list[Any]:
         """What the tables in the database lack or have beyond those of the program."""
@@ -142,6 +139,17 @@ class Database:
         config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["connection"] = connection
         return config
+
+
+def _revisions() -> list[str]:
+    from alembic.script import ScriptDirectory
+
+    return [r.revision for r in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()][::-1]
+
+
+def newest_revision() -> str:
+    """The revision that this program wants the tables at."""
+    return _revisions()[-1]
 
 
 class DatabaseError(LofiError):

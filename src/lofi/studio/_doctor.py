@@ -65,10 +65,18 @@ def examine(
     """Look at everything the studio can use; never raises for what it finds.
 
     `database` and `redis` are addresses, `schema` the revision the database's tables should be at,
-    `storage` a function that tries the storage and says what it is or raises, `credentials` the
-    YouTube OAuth file, `soundfonts` those that the user plays. `progress` gets the share done and
-    the name of what is looked at next. Passwords of the addresses appear in no finding.
+    `storage` a function that tries the storage and says what it is or raises: those of the settings
+    where left out. `credentials` is the YouTube OAuth file, `soundfonts` those that the user plays.
+    `progress` gets the share done and the name of what is looked at next. Passwords of the
+    addresses appear in no finding.
     """
+    house = settings.studio
+    if database is None and (house.database or (house.folder / "studio.db").is_file()):
+        database = house.database or f"sqlite:///{(house.folder / 'studio.db').absolute()}"
+        schema = _newest_revision()
+    redis = redis or house.cache or None
+    if storage is None and (house.storage or (house.folder / "storage").is_dir()):
+        storage = partial(_try_storage, house.storage or str(house.folder / "storage"))
     scope = Scope(settings, database, schema, redis, credentials, tuple(soundfonts))
     tell = progress or (lambda _share, _name: None)
     found: list[Finding] = []
@@ -87,6 +95,19 @@ def examine(
         Finding(f.name, f.state, _masked(f.detail, secrets), _masked(f.remedy, secrets))
         for f in found
     ]
+
+
+def _newest_revision() -> str:
+    from lofi.studio._database import newest_revision
+
+    return newest_revision()
+
+
+def _try_storage(url: str) -> str:
+    from lofi.studio._storage import Storage
+
+    Storage(url).check()
+    return url
 
 
 def _attempt(name: str, check: Callable[[], str]) -> Finding:

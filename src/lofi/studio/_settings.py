@@ -164,6 +164,14 @@ def load_settings(path: Path | None = None) -> Settings:
     return check_settings(values, f" in {file} or the environment")
 
 
+def default_settings() -> Settings:
+    """The defaults, and what the environment says where it can be used."""
+    try:
+        return Settings()
+    except ValidationError:
+        return Settings.model_construct()
+
+
 def check_settings(values: dict[str, Any], where: str = "") -> Settings:
     """Settings of these values. Raises InputError that names the first that is wrong."""
     try:

@@ -5,9 +5,9 @@ child process; its files go to the storage under their hashes, and then one tran
 they are there. Killed anywhere, nothing is half done: what was not recorded is done again, what was
 is not.
 
-The keeper, a thread, beats every two seconds for this worker, ends workers that beat no more, and hands
-out again what they held. It goes by their beats and by its own monotonic clock, so that a clock
-which is set back ends nobody.
+The keeper, a thread, beats every two seconds for this worker, ends workers that beat no more, and
+hands out again what they held. It goes by their beats and by its own monotonic clock, so that a
+clock which is set back ends nobody.
 """
 
 from __future__ import annotations
