@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from shelf import put_track
+from sqlalchemy.event import listen
 
 from lofi.brief import InputError
 from lofi.studio import ConflictError, NotFoundError, analytics, upcoming
@@ -137,7 +138,7 @@ def test_no_filter_reads_the_rows_of_all_tracks(tmp_path):
     database = Database(f"sqlite:///{tmp_path / 'studio.db'}")
     database.migrate()
     statements: list[tuple[str, tuple]] = []
-    sa.event.listen(
+    listen(
         database.engine, "before_cursor_execute",
         lambda _c, _cursor, statement, values, *_: statements.append((statement, values)),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lofi.picture._frame import check_frame
 from lofi.picture._legibility import Legibility
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Legibility",
     "Panel",
+    "check_frame",
     "render_histograms",
     "render_roll",
     "render_thumbnail",

@@ -23,6 +23,7 @@ from symusic import Score
 
 from lofi.brief import PALETTES, TEMPLATES, InputError, LofiError, one_of
 from lofi.picture._features import BANDS, listen
+from lofi.picture._frame import check_frame
 from lofi.picture._motion import Moment, Show, title_drawing
 from lofi.picture._scene import Pixels, build_scene
 from lofi.picture._stage import Planes, Stage, to_rgb
@@ -70,10 +71,8 @@ def render_video(
     """See `lofi.picture.render_video`."""
     palette = one_of(palette, PALETTES, "palette")
     template = one_of(template, TEMPLATES, "template")
-    check_size(width, height)
+    check_frame(width, height, fps)
     _check_audio(audio, rate)
-    if not 1 <= fps <= 60:
-        raise InputError(f"{fps} frames per second is out of range: choose 1 to 60, such as 30.")
     stage = _set_stage(palette, template, title, subtitle, seed, width, height)
     part = path.with_name(f".{path.name}.part")
     try:
@@ -98,7 +97,7 @@ def still(
     """See `lofi.picture.still`."""
     palette = one_of(palette, PALETTES, "palette")
     template = one_of(template, TEMPLATES, "template")
-    check_size(width, height)
+    check_frame(width, height)
     stage = _set_stage(palette, template, title, subtitle, seed, width, height)
     band = np.arange(BANDS)
     swell = 0.55 + 0.45 * np.sin(band * 0.9) * np.sin(band * 0.23 + 1)
@@ -106,21 +105,6 @@ def still(
     melody = [(0.15, 64.0), (0.5, 67.0), (0.9, 72.0), (1.3, 76.0), (1.7, 69.0)]
     Show(stage, template).draw(Moment(1.3, bands, kick=0.5, sparks=melody))
     return to_rgb(stage.frame)
-
-
-def check_size(width: int, height: int) -> None:
-    """Raise InputError unless the frame is even, 16:9 and of a sensible size."""
-    if width % 2 or height % 2:
-        raise InputError(
-            f"{width}x{height} is not even: H.264 needs even sizes, such as 1920x1080."
-        )
-    if not (320 <= width <= 3840 and 180 <= height <= 2160):
-        raise InputError(f"{width}x{height} is out of range: choose 320x180 to 3840x2160.")
-    if abs(width / height - 16 / 9) > 0.02:
-        raise InputError(
-            f"{width}x{height} is not 16:9, the shape of the scene: choose such as 1920x1080, "
-            "1280x720 or 640x360."
-        )
 
 
 def _check_audio(audio: NDArray[np.float32], rate: int) -> None:

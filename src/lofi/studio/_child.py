@@ -115,30 +115,12 @@ class Child:
         """
         if not self.alive:
             raise LofiError("this child has ended. Start another one for more work.")
-        started = time.monotonic()
-        deadline, due = started + limit_s, started + TICK_S
-        latest = (work, 0.0)
-        answer: dict[str, Any] | None = None
         try:
             self._send({"work": work, "arguments": dict(arguments)})
-            while answer is None:
-                told = self._receive(min(due, deadline) - time.monotonic())
-                if told is not None and "stage" in told:
-                    latest = (told["stage"], told["fraction"])
-                else:
-                    answer = told
-                now = time.monotonic()
-                if answer is None and now >= deadline:
-                    raise Overdue(
-                        f"{latest[0]} took longer than {limit_s:g} s and was ended at "
-                        f"{latest[1]:.0%}. Try again when the machine is less busy."
-                    )
-                if answer is None and now >= due:
-                    due = now + TICK_S
-                    tick(*latest)
-        finally:
-            if answer is None:
-                self._end()
+            answer = self._answer(work, limit_s, tick)
+        except BaseException:
+            self._end()
+            raise
         if "error" in answer:
             kind = InputError if answer["kind"] == "InputError" else LofiError
             raise kind(answer["error"])
@@ -148,11 +130,36 @@ class Child:
         """Let it leave, then end what is left of it."""
         if not self.alive:
             return
-        with suppress(EOFError, OSError):
-            self._pipe.send_bytes(b"null")
-            while self._pipe.poll(TIDYING_S):
-                self._pipe.recv_bytes()
-        self._end()
+        try:
+            with suppress(EOFError, OSError):
+                self._pipe.send_bytes(b"null")
+                while self._pipe.poll(TIDYING_S):
+                    self._pipe.recv_bytes()
+        finally:
+            self._end()
+
+    def _answer(
+        self, work: str, limit_s: float, tick: Callable[[str, float], None]
+    ) -> dict[str, Any]:
+        """What it says in the end."""
+        started = time.monotonic()
+        deadline, due = started + limit_s, started + TICK_S
+        stage, fraction = work, 0.0
+        while True:
+            told = self._receive(min(due, deadline) - time.monotonic())
+            if told is not None and "stage" not in told:
+                return told
+            if told is not None:
+                stage, fraction = told["stage"], told["fraction"]
+            now = time.monotonic()
+            if now >= deadline:
+                raise Overdue(
+                    f"{stage} took longer than {limit_s:g} s and was ended at {fraction:.0%}. Try "
+                    "again when the machine is less busy."
+                )
+            if now >= due:
+                due = now + TICK_S
+                tick(stage, fraction)
 
     def _send(self, order: dict[str, Any]) -> None:
         data = json.dumps(order).encode()

@@ -115,9 +115,12 @@ def commission(
 ) -> Commission:
     """Settle a brief and gather what decides the track.
 
-    Raises InputError for a brief, model or SoundFont that cannot be used.
+    Raises InputError for a brief, model, SoundFont or frame that cannot be used.
     """
+    from lofi.picture import check_frame
+
     settled = brief.settled()
+    check_frame(settings.video.width, settings.video.height, settings.video.fps)
     model = open_model(model_path)
     if soundfont is not None and not soundfont.is_file():
         raise InputError(f"there is no SoundFont {soundfont}. Give a .sf2 or .sf3 file.")

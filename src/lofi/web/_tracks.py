@@ -408,11 +408,12 @@ class Approve(BaseModel):
     )
 
     privacy: Literal["private", "unlisted", "public"] = Field(
-        "private", description="The most public way in which it may be released."
+        default="private", description="The most public way in which it may be released."
     )
     note: str = ""
     package_sha256: str | None = Field(
-        None, description="The package you looked at: if it was made anew since, the answer is 412."
+        default=None,
+        description="The package you looked at: if it was made anew since, the answer is 412.",
     )
 
 
