@@ -244,6 +244,22 @@ def test_a_server_without_workers_leaves_the_work_to_others(tmp_path: Path):
         assert told("jobs", "show", job, cwd=tmp_path)["state"] == "queued"
 
 
+def test_a_worker_on_postgresql_works_beside_a_server(tmp_path: Path, postgres_url: str):
+    with_database = {"LOFI_STUDIO__DATABASE": postgres_url}
+    complains(lofi("worker", cwd=tmp_path, **with_database), "lofi db upgrade")
+    assert lofi("db", "upgrade", cwd=tmp_path, **with_database).returncode == 0
+    with serving(tmp_path, "--no-workers", **with_database) as (_, address):
+        worker = begin("worker", "--lanes", "compute", cwd=tmp_path, **with_database)
+        assert worker.stdout
+        assert "takes compute" in worker.stdout.readline()
+        job = ask(address, "/api/generate", {"duration": 10, "seed": 3})["id"]
+        eventually(lambda: ask(address, f"/api/jobs/{job}")["state"] == "running")
+        worker.send_signal(signal.SIGTERM)
+        _, err = worker.communicate(timeout=60)
+        assert worker.returncode == 0, err
+        assert ask(address, f"/api/jobs/{job}")["state"] == "queued"
+
+
 # With tracks -------------------------------------------------------------------------------------
 
 
@@ -328,7 +344,7 @@ def test_a_day_is_left_to_the_server_that_works_there(tmp_path: Path):
 
 
 def test_a_track_that_fails_is_told_with_what_to_do(tmp_path: Path):
-    broken = {"LOFI_WORK__RETRY_DELAYS_S": "[]", "LOFI_VIDEO__WIDTH": "321"}
+    broken = {"LOFI_WORK__RETRY_DELAYS_S": "0.1,0.1", "LOFI_VIDEO__WIDTH": "321"}
     done = lofi("orchestrator.py", "--duration", "10", "--seed", "4", cwd=tmp_path, **broken)
     complains(done, "1 of 1 tracks failed")
     assert "lofi jobs retry" in done.stdout

@@ -132,7 +132,7 @@ def _tell_in_lines() -> Callable[[list[dict[str, Any]]], None]:
     def tell(views: list[dict[str, Any]]) -> None:
         for view in views:
             line = doing(view, with_time=False)
-            if told.get(view["id"]) != line:
+            if line != "running" and told.get(view["id"]) != line:  # not the pause between stages
                 told[view["id"]] = line
                 print(f"{view['title']}: {line}", file=sys.stderr, flush=True)  # noqa: T201
 

@@ -309,7 +309,7 @@ def _orchestrate(
     if order.resumed:
         warn("an earlier run of this order was stopped; it goes on where it was.")
     if left:
-        warn(f"{len(left)} unfinished jobs of other orders are carried on too.")
+        warn(f"unfinished jobs of other orders are carried on too: {len(left)}.")
     with showing() as tell:
         delivered = studio.deliver(house, [*left, *order.jobs], out, tell)
     return {"resumed": order.resumed, "carried_on": len(left)}, delivered
