@@ -343,10 +343,16 @@ def test_a_day_is_left_to_the_server_that_works_there(tmp_path: Path):
     assert (tmp_path / track["path"] / "video.mp4").is_file()
 
 
-def test_a_track_that_fails_is_told_with_what_to_do(tmp_path: Path):
-    broken = {"LOFI_WORK__RETRY_DELAYS_S": "0.1,0.1", "LOFI_VIDEO__WIDTH": "321"}
-    done = lofi("orchestrator.py", "--duration", "10", "--seed", "4", cwd=tmp_path, **broken)
-    complains(done, "1 of 1 tracks failed")
-    assert "lofi jobs retry" in done.stdout
-    assert told("jobs", "list", "--state", "failed", cwd=tmp_path)["total"] == 1
+def test_a_track_that_is_not_made_is_told_with_what_to_do(tmp_path: Path):
+    odd = lofi("orchestrator.py", cwd=tmp_path, LOFI_VIDEO__WIDTH="321")
+    complains(odd, "321x180", "1920x1080", status=2)
+    made = begin("orchestrator.py", "--duration", "10", "--seed", "4", cwd=tmp_path)
+    assert made.stderr
+    assert "queued" in made.stderr.readline()
+    [job] = told("jobs", "list", cwd=tmp_path)["jobs"]
+    told("jobs", "cancel", job["id"], cwd=tmp_path)
+    out, err = made.communicate(timeout=120)
+    assert made.returncode == 1
+    assert "1 of 1 tracks were not made" in err
+    assert f"cancelled. Again: lofi jobs retry {job['id']}" in out
     assert not list((tmp_path / "output").glob("*"))

@@ -341,4 +341,4 @@ def _report(delivered: list[Delivery], json_: bool, more: dict[str, Any]) -> Non
                 reason = f"{one.error} " if one.error else ""
                 say(f"{one.title}: {one.state}. {reason}Again: lofi jobs retry {one.job}")
     if failed := sum(d.path is None for d in delivered):
-        raise LofiError(f"{failed} of {len(delivered)} tracks failed; their reasons are above.")
+        raise LofiError(f"{failed} of {len(delivered)} tracks were not made; see above.")
