@@ -411,11 +411,8 @@ def _played(parts: dict[str, Notes], plan: Plan, seed: int) -> dict[str, Notes]:
         moved = np.maximum(0, onset + np.round(shift).astype(np.int64))
         moved = np.where(n.onset % TICKS_PER_BAR == 0, np.maximum(moved, onset), moved)
         bar = np.minimum(n.onset // TICKS_PER_BAR, plan.bars - 1)
-        if name == "drums":
-            loud = np.zeros(len(n))
-            for sound in np.unique(n.pitch):
-                alike = n.pitch == sound
-                loud[alike] = touched(n.velocity[alike], rng)
+        if name == "drums":  # struck in a few ways, from ghost to accent: each is a middle
+            loud = n.velocity + rng.normal(0, _TOUCH, len(n))
         else:
             loud = _levelled(touched(n.velocity, rng), section_of[bar])
         loud *= swell[bar]
@@ -425,7 +422,7 @@ def _played(parts: dict[str, Notes], plan: Plan, seed: int) -> dict[str, Notes]:
 
 
 def touched(velocity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Velocities (n,) of one sound, as they were before the tokens rounded them to one of eight.
+    """Velocities (n,) of one player, as they were before the tokens rounded them to one of eight.
 
     Each is drawn from the normal distribution of all, within the range that its token stands for.
     The middle of that range would make two players of one who is heard at its edge. The rounding
