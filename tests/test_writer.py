@@ -73,8 +73,9 @@ def test_a_return_that_is_fuller_but_shorter_returns(untrained: Path):
 
 def test_who_misses_what_is_asked_is_taken_from_another_candidate(untrained: Path):
     """The total only rises by it, and each part is whole from one of the candidates."""
-    (alone,), _ = written(open_model(untrained), ("A", 4, tuple(PARTS)), best_of=1)
-    (mixed,), (choice,) = written(open_model(untrained), ("A", 4, tuple(PARTS)), best_of=6)
+    sections = ("A", 4, tuple(PARTS)), ("outro", 2, ("keys",))
+    (alone, _), _ = written(open_model(untrained), *sections, best_of=1)
+    (mixed, _), (choice,) = written(open_model(untrained), *sections, best_of=6)
     assert choice["taken"]
     chords = [Chord.parse(c) for c in LOOP[:8]]
     levels = dict.fromkeys(PARTS, 2)
@@ -121,3 +122,17 @@ def test_a_melody_over_parts_that_are_kept_is_as_busy_as_one_that_is_free():
         heard = [notes_by_part(decode(decode_bars(i), 78)) for i in ids]
         counts.append(np.mean([len(h.get("lead", Notes.none())) for h in heard]) / bars)
     assert counts[1] < counts[0] + 1.5
+
+
+def test_the_bar_in_which_the_piece_ends_does_not_count(untrained: Path, monkeypatch):
+    """The arranger writes it: a candidate is as busy as its other bars are."""
+    rated = []
+
+    def recorded(notes: dict[str, Notes], chords: list[Chord], *more: Any) -> dict[str, float]:
+        rated.append((more[2], len(chords), max(n.onset.max() for n in notes.values() if len(n))))
+        return rate(notes, chords, *more)
+
+    monkeypatch.setattr("lofi.music._writer.rate", recorded)
+    written(open_model(untrained), ("B", 4, ("drums", "keys")), ("outro", 3, ("bass", "keys")))
+    assert {bars for bars, _, _ in rated} == {4, 2}
+    assert all(chords == 2 * bars and last < bars * TICKS_PER_BAR for bars, chords, last in rated)

@@ -188,7 +188,8 @@ class _Arranger:
             if section.name == "intro":
                 layers = [p for p in ("bass", "drums", "guitar") if p in playing]
                 for part in layers[: len(playing) - 1]:
-                    if own.random() < _LATE_ODDS:
+                    rested = self._rested(part, section.start_bar, half)
+                    if own.random() < _LATE_ODDS and self._as_busy(section, part, rested):
                         self._rest(part, section.start_bar, half, f"{part} enters {half} bars late")
             if section.name == "outro" and "drums" in playing and len(playing) > 1:
                 after = section.start_bar + half

@@ -15,13 +15,13 @@ from lofi.music._tokens import DENSITY_EDGES, density_level
 
 # What each figure weighs in the total.
 _WEIGHTS = {
-    "consonance": 0.12,
+    "consonance": 0.1,
     "strong": 0.08,
     "clash": 0.08,
     "key": 0.08,
     "density": 0.3,
     "presence": 0.08,
-    "register": 0.06,
+    "register": 0.08,
     "continuity": 0.04,
     "variety": 0.02,
     "line": 0.1,
@@ -130,13 +130,13 @@ def _presence(parts: dict[str, Notes], bars: int) -> float:
 
 
 def _register(pitched: dict[str, Notes], bundle: str) -> float:
-    """1 in the middle of the mood's range, half of it at its edges."""
+    """1 in the middle of the mood's range, 0 at its edges."""
     upper = [n.pitch for name, n in pitched.items() if name != "bass"]
     if not upper:
         return 1.0
     low, high = BUNDLES[bundle].register
     astray = abs(float(np.concatenate(upper).mean()) - (low + high) / 2)
-    return max(0.0, 1 - astray / (high - low))
+    return max(0.0, 1 - 2 * astray / (high - low))
 
 
 # Of a melodic interval by semitones: steps above all, then thirds, notes repeated, fourths, leaps.

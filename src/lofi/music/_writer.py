@@ -72,6 +72,7 @@ class _Task:
     chords: tuple[str, ...]
     kept: dict[str, Notes] = field(default_factory=dict)
     before: dict[str, Notes] = field(default_factory=dict)
+    ends: bool = False  # in its last bar the piece ends, with a chord that the arranger writes
     bed: _Task | None = None  # the stretch of which this one is a part
     notes: dict[str, Notes] = field(default_factory=dict)
 
@@ -116,7 +117,7 @@ class Writer:
         Each distinct stretch of chords is written once, as long and as full as it is ever heard;
         where it returns, its bars are heard again, with fewer parts or a melody of its own.
         """
-        placed = [_stretches(order) for order in orders]
+        placed = [_stretches(order, self._plan.bars) for order in orders]
         tasks = [task for stretches in placed for _, task in stretches]
         beds: list[_Task] = []
         for task in sorted(tasks, key=lambda t: (-t.bars, -len(t.parts))):
@@ -231,9 +232,14 @@ class Writer:
         chords = [Chord.parse(c) for c in task.chords]
         levels = self._levels(task)
         stop = task.bars * TICKS_PER_BAR
+        heard = task.bars - task.ends
 
         def rated(notes: dict[str, Notes]) -> dict[str, float]:
-            return rate(notes, chords, self._plan.key, levels, task.bars, self._bundle, height)
+            last = heard * TICKS_PER_BAR
+            kept = {p: clipped(n.within(0, last), last) for p, n in notes.items()}
+            return rate(
+                kept, chords[: 2 * heard], self._plan.key, levels, heard, self._bundle, height
+            )
 
         played: list[dict[str, Notes]] = []
         for candidate in candidates:
@@ -308,7 +314,7 @@ class Writer:
         return notes, taken
 
 
-def _stretches(order: Order) -> list[tuple[int, _Task]]:
+def _stretches(order: Order, piece_bars: int) -> list[tuple[int, _Task]]:
     """A section cut into stretches that the model can write: (bar within the section, task)."""
     section = order.section
     found = []
@@ -327,6 +333,7 @@ def _stretches(order: Order) -> list[tuple[int, _Task]]:
             section.chords[2 * offset : 2 * (offset + bars)],
             kept={p: clipped(n.within(start, stop), stop - start) for p, n in order.kept.items()},
             before=order.before if offset == 0 else {},
+            ends=bars > 1 and section.start_bar + offset + bars == piece_bars,
         )
         found.append((offset, task))
         offset += bars
