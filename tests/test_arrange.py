@@ -9,11 +9,12 @@ import pytest
 
 from lofi.brief import BUNDLES, PARTS, Brief, Plan, read_form
 from lofi.music import draw_plan, measure, notes_by_part
-from lofi.music._arrange import Draft, arrange
+from lofi.music._arrange import Draft, arrange, touched
 from lofi.music._band import grid_swing
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._recognise import Notes
 from lofi.music._theory import Chord
+from lofi.music._tokens import VELOCITY_STEP
 from lofi.music._writer import Order
 
 BED = ("drums", "bass", "keys", "guitar", "pad")
@@ -161,3 +162,42 @@ def test_sections_swell_and_the_outro_fades_a_little():
 def test_the_same_seed_arranges_the_same_way():
     first, again, other = (arranged(s)[3].dumps_midi() for s in (4, 4, 5))
     assert first == again != other
+
+
+def test_velocities_lie_as_they_did_before_the_tokens_rounded_them():
+    rng = np.random.default_rng(1)
+    for mean in (56, 60, 63, 68):
+        played = rng.normal(mean, 5, 4000)
+        rounded = np.round((played + 1) / VELOCITY_STEP) * VELOCITY_STEP - 1
+        heard = touched(rounded, rng)
+        assert np.abs(heard - rounded).max() <= VELOCITY_STEP / 2
+        assert abs(heard.std() - 5) < 1.5
+        assert len(np.unique(np.round(heard))) > 12  # where the tokens have two or three
+
+
+def test_a_piece_is_as_loud_as_its_mood_and_its_sections_swell_alike():
+    for seed in range(4):
+        for mood, bundle in BUNDLES.items():
+            parts, plan, _, _ = arranged(seed, mood=mood, parts=tuple(PARTS))
+            pitched = np.concatenate([n.velocity for p, n in parts.items() if p != "drums"])
+            usual = sum(bundle.velocity) / 2
+            # Machines play at 62 or so; a token may be half a step from what is meant.
+            assert abs(pitched.mean() - usual) < max(3.6, abs(usual - 62) - VELOCITY_STEP / 2 + 3)
+            keys = parts["keys"].within(0, (plan.bars - 1) * TICKS_PER_BAR)
+            section = np.repeat(range(len(plan.sections)), [s.bars for s in plan.sections])
+            named = np.array([s.name for s in plan.sections])[section[keys.onset // TICKS_PER_BAR]]
+            full, ends = (np.isin(named, names) for names in (("A", "A'", "B"), ("intro", "outro")))
+            assert keys.velocity[full].mean() > keys.velocity[ends].mean()
+
+
+def test_no_part_of_a_return_waits_for_so_long_that_it_is_less_busy_than_before():
+    """The guitar plays four notes a bar: half a section of them would be sparse."""
+    waited = 0
+    for seed in range(40):
+        _, _, told, _ = arranged(
+            seed, form=read_form("A:8 A':8 B:8 A':8 outro:4"), duration_s=None, parts=tuple(PARTS)
+        )
+        moves = [str(t["what"]) for t in told]
+        assert not any(m.startswith("guitar enters") for m in moves)
+        waited += sum("enters" in m for m in moves)
+    assert waited > 20  # the pad, which is sparse and stays so

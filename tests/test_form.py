@@ -21,6 +21,7 @@ from lofi.brief import (
 )
 from lofi.music import compose, draw_plan, key_of_chords, measure, notes_by_part, read_chords
 from lofi.music._midi import TICKS_PER_BAR
+from lofi.music._plan import draw_levels
 from lofi.music._theory import Chord
 from lofi.music._tokens import SECTION_NAMES
 
@@ -290,3 +291,18 @@ def test_naming_one_control_leaves_the_others_as_they_were():
     swung = draw_plan(brief(7, swing=0.5))
     assert swung.sections == plain.sections
     assert draw_plan(brief(7, density="busy")).sections == plain.sections
+
+
+def test_parts_are_as_busy_as_the_corpus_has_them_and_as_the_brief_asks():
+    drawn = {
+        mood: [draw_levels(brief(seed, mood=mood)) for seed in range(200)]
+        for mood in ("melancholic", "focus")
+    }
+    sparse = {m: np.mean([d["keys"] == 1 for d in found]) for m, found in drawn.items()}
+    assert 0.35 < sparse["melancholic"] < 0.55  # half of such pieces have few chords
+    assert sparse["focus"] < 0.12
+    for seed in range(20):
+        usual, more = (draw_levels(brief(seed, density=d)) for d in ("normal", "busy"))
+        assert more == {part: min(3, level + 1) for part, level in usual.items()}
+        assert draw_levels(brief(seed), {"bass": 3}) == usual | {"bass": 3}
+        assert draw_plan(brief(seed)).levels == usual

@@ -23,6 +23,7 @@ from lofi.music import (
     open_model,
     vocabulary,
 )
+from lofi.music import _grammar as grammar
 from lofi.music._export import gpt2_graph
 from lofi.music._grammar import Kept, Stretch, kept_in
 from lofi.music._midi import TICKS_PER_BAR
@@ -148,6 +149,25 @@ def test_pitches_outside_key_and_chord_are_rare(untrained):
         for notes in notes_by_part(decode(decode_bars(ids), 78)).values():
             pitches += notes.pitch.tolist()
     assert np.mean([p % 12 in scale for p in pitches]) > 0.85
+
+
+def test_a_melody_is_drawn_towards_steps(untrained, monkeypatch):
+    """Even one of random weights: more steps, fewer repeats and leaps, about as many notes."""
+    intervals, notes = [], []
+    for pull in (grammar.MELODY_PULL, np.zeros_like(grammar.MELODY_PULL)):
+        monkeypatch.setattr(grammar, "MELODY_PULL", pull)
+        grammar.table_of.cache_clear()  # it keeps what the pull is for each pitch
+        found = [
+            notes_by_part(decode(decode_bars(ids), 78)).get("lead", Notes.none())
+            for ids in stretches(untrained, bars=4, parts=("keys", "lead"), seed=6)
+        ]
+        intervals.append(np.abs(np.concatenate([np.diff(n.pitch) for n in found])))
+        notes.append(sum(map(len, found)))
+    grammar.table_of.cache_clear()
+    steps = [np.isin(i, (1, 2)).mean() for i in intervals]
+    assert steps[0] > 1.3 * steps[1]
+    assert (intervals[0] > 7).mean() < (intervals[1] > 7).mean()
+    assert notes[0] == pytest.approx(notes[1], rel=0.3)
 
 
 def test_the_same_seed_gives_the_same_tokens(untrained):

@@ -250,7 +250,7 @@ def test_a_drum_loop_can_be_given_a_band(given: Path, tmp_path: Path, untrained:
     )  # fmt: skip
     parts = notes_by_part(varied.score)
     assert table(parts["drums"]) == table(source.parts["drums"])
-    assert np.sum([len(n) for p, n in parts.items() if p != "drums"]) > 20
+    assert np.sum([len(n) for p, n in parts.items() if p != "drums"]) > 10
 
 
 def test_the_same_seed_goes_on_in_the_same_way(given: Path, untrained: Path):

@@ -8,16 +8,18 @@ a little early or late, louder and softer.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
+from statistics import NormalDist
 
 import numpy as np
 import symusic
 
-from lofi.brief import PARTS, Brief, Plan, Section, find_mood, subseed
+from lofi.brief import BUNDLES, PARTS, Brief, Plan, Section, find_mood, subseed
 from lofi.music._band import SWELL, sixteenths, swung
 from lofi.music._drums import (
     HIT_TICKS,
@@ -32,6 +34,7 @@ from lofi.music._material import STEPS
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._recognise import HALF_BAR, Notes
 from lofi.music._theory import Chord
+from lofi.music._tokens import VELOCITY_STEP, density_level
 from lofi.music._writer import Order, clipped, score_of
 
 Written = Sequence[Sequence[tuple[int, dict[str, Notes]]]]
@@ -40,6 +43,8 @@ _BREATH_ODDS = 0.45  # the band holds its breath before B
 _LATE_ODDS = 0.6  # a layer of the intro waits for its second half
 _LEAVE_ODDS = 0.4  # the drums leave the outro half way
 _CRASH_ODDS = 0.5
+_SOFTEST, _LOUDEST = 8, 124
+_TOUCH = 3.5  # how far a player's velocities spread at least
 _ROLL_TICKS = 14  # the last chord is rolled from below, this much from voice to voice
 # A part of the kit that another may stand in for when a section returns, and what it is told as.
 _KIT_COLOURS = (
@@ -77,6 +82,9 @@ def arrange(
     arranger.fill()
     arranger.end()
     parts = _played(arranger.parts, draft.plan, brief.seed)
+    if not draft.given:  # else they are as loud as what is there
+        assert brief.mood
+        _balance(parts, BUNDLES[find_mood(brief.mood).bundle].velocity, brief.seed)
     for name, notes in draft.given.items():
         parts[name] = _followed(notes, parts[name]) if name in parts else notes
     return score_of(parts, draft.plan.bpm), [
@@ -150,10 +158,22 @@ class _Arranger:
             p for p in section.parts if p in self.parts and len(self.parts[p].within(start, stop))
         ]
 
-    def _rest(self, part: str, first_bar: float, bars: float, what: str) -> None:
+    def _rested(self, part: str, first_bar: float, bars: float) -> Notes:
         start, stop = (round(b * TICKS_PER_BAR) for b in (first_bar, first_bar + bars))
-        self.parts[part] = _without(self.parts[part], start, stop)
+        return _without(self.parts[part], start, stop)
+
+    def _rest(self, part: str, first_bar: float, bars: float, what: str) -> None:
+        self.parts[part] = self._rested(part, first_bar, bars)
         self._tell(int(first_bar), what)
+
+    def _as_busy(self, section: Section, part: str, notes: Notes) -> bool:
+        """Whether the part is on the same level of density in the section with these notes."""
+        span = _span(section.start_bar, section.bars)
+        before, after = (
+            density_level(part, len(n.within(*span)), section.bars)
+            for n in (self.parts[part], notes)
+        )
+        return before == after
 
     # Layers
 
@@ -168,7 +188,8 @@ class _Arranger:
             if section.name == "intro":
                 layers = [p for p in ("bass", "drums", "guitar") if p in playing]
                 for part in layers[: len(playing) - 1]:
-                    if own.random() < _LATE_ODDS:
+                    rested = self._rested(part, section.start_bar, half)
+                    if own.random() < _LATE_ODDS and self._as_busy(section, part, rested):
                         self._rest(part, section.start_bar, half, f"{part} enters {half} bars late")
             if section.name == "outro" and "drums" in playing and len(playing) > 1:
                 after = section.start_bar + half
@@ -201,13 +222,18 @@ class _Arranger:
         if colours := self._colours(section, playing):
             moves.append(partial(self._recolour, section, *own.choice(colours)))
         if bars >= 4 and len(playing) >= 3:
+            rests: list[tuple[str, float, float, str]] = []
             for part in [p for p in ("bass", "pad", "guitar") if p in playing]:
                 late = bars // (4 if part == "bass" else 2)
-                told = f"{part} enters {late} bars late"
-                moves.append(partial(self._rest, part, start, late, told))
+                rests.append((part, start, late, f"{part} enters {late} bars late"))
             if "drums" in playing:
                 stop = start + (4 if bars >= 8 else bars // 2) - 0.5
-                moves.append(partial(self._rest, "drums", stop, 0.5, "drums hold their breath"))
+                rests.append(("drums", stop, 0.5, "drums hold their breath"))
+            moves += [
+                partial(self._rest, *rest)
+                for rest in rests
+                if self._as_busy(section, rest[0], self._rested(*rest[:3]))
+            ]
         if not moves and playing:
             part = next((p for p in ("keys", "pad", "guitar") if p in playing), playing[0])
             onsets = self.parts[part].within(*_span(start, bars)).onset
@@ -255,8 +281,9 @@ class _Arranger:
                 closings.insert(0, breath(own.choice(PICKUPS)))
             before = _on_grid(drums, bar - 1)
             played = [self._closed(bar, closing) for closing in closings]
-            heard = (p for p in played if _on_grid(p, bar) != before)
-            self.parts["drums"] = next(heard, played[0])
+            heard = [p for p in played if _on_grid(p, bar) != before] or played
+            as_busy = (p for p in heard if self._as_busy(section, "drums", p))
+            self.parts["drums"] = next(as_busy, heard[0])
             self._tell(bar, f"the drums lead into {following.name}")
             lively = self._bundle in ("chill", "upbeat")
             if following.name == "B" and lively and own.random() < _CRASH_ODDS:
@@ -363,13 +390,14 @@ def _rolled(
 def _played(parts: dict[str, Notes], plan: Plan, seed: int) -> dict[str, Notes]:
     """Swung, swelling, and with small seeded deviations that a grid of twelve steps cannot hold.
 
-    Pitched parts stray within about 10 ms, the snare is 4-14 ms late as lo-fi drummers lay it back,
-    velocities stray within 5. Then no note runs into the next strike of its own pitch.
+    Pitched parts stray within about 10 ms, the snare is 4-14 ms late as lo-fi drummers lay it back.
+    Then no note runs into the next strike of its own pitch.
     """
     rng = np.random.default_rng(subseed(seed, "humanise"))
     ms = plan.bpm * TICKS_PER_BEAT / 60_000  # ticks per millisecond
     late = float(rng.uniform(4, 14)) * ms
     swell = np.concatenate([np.linspace(*SWELL[s.name], s.bars) for s in plan.sections])
+    section_of = np.repeat(np.arange(len(plan.sections)), [s.bars for s in plan.sections])
     out = {}
     for name in PARTS:
         if name not in parts or not len(parts[name]):
@@ -383,10 +411,63 @@ def _played(parts: dict[str, Notes], plan: Plan, seed: int) -> dict[str, Notes]:
             shift = shift + np.where(np.isin(n.pitch, (37, 38, 39, 40)), late, 0)
         moved = np.maximum(0, onset + np.round(shift).astype(np.int64))
         moved = np.where(n.onset % TICKS_PER_BAR == 0, np.maximum(moved, onset), moved)
-        loud = n.velocity * swell[np.minimum(n.onset // TICKS_PER_BAR, plan.bars - 1)]
-        velocity = np.clip(np.round(loud).astype(int) + rng.integers(-5, 6, len(n)), 8, 124)
+        bar = np.minimum(n.onset // TICKS_PER_BAR, plan.bars - 1)
+        if name == "drums":  # struck in a few ways, from ghost to accent: each is a middle
+            loud = n.velocity + rng.normal(0, _TOUCH, len(n))
+        else:
+            loud = _levelled(touched(n.velocity, rng), section_of[bar])
+        loud *= swell[bar]
+        velocity = np.clip(np.round(loud).astype(int), _SOFTEST, _LOUDEST)
         out[name] = _separated(Notes(moved, length, n.pitch, velocity))
     return out
+
+
+def touched(velocity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Velocities (n,) of one player, as they were before the tokens rounded them to one of eight.
+
+    Each is drawn from the normal distribution of all, within the range that its token stands for.
+    The middle of that range would make two players of one who is heard at its edge. The rounding
+    is taken off the spread: Sheppard, "On the calculation of the most probable values of
+    frequency-constants", Proceedings of the London Mathematical Society 29 (1898).
+    """
+    spread = max(_TOUCH, math.sqrt(max(0.0, velocity.var() - VELOCITY_STEP**2 / 12)))
+    heard = NormalDist(float(velocity.mean()), spread)
+    drawn = []
+    for middle, chance in zip(velocity.tolist(), rng.random(len(velocity)).tolist(), strict=True):
+        low, high = middle - VELOCITY_STEP / 2, middle + VELOCITY_STEP / 2
+        below, above = heard.cdf(low), heard.cdf(high)
+        place = min(max(below + chance * (above - below), 1e-9), 1 - 1e-9)
+        drawn.append(min(max(heard.inv_cdf(place), low), high))
+    return np.array(drawn)
+
+
+def _levelled(velocity: np.ndarray, section: np.ndarray) -> np.ndarray:
+    """Velocities (n,) of one player, every section as loud as the whole: what follows is to swell.
+
+    By half a step at most: that far a token may be off.
+    """
+    half = VELOCITY_STEP / 2
+    out = velocity.copy()
+    for i in np.unique(section):
+        inside = section == i
+        out[inside] += np.clip(velocity.mean() - velocity[inside].mean(), -half, half)
+    return out
+
+
+def _balance(parts: dict[str, Notes], usual: tuple[int, int], seed: int) -> None:
+    """Make all parts so much louder or softer that the pitched ones are as loud as is usual.
+
+    A token tells a velocity to half a step; which of the velocities it may stand for is meant, the
+    mood tells. In place.
+    """
+    heard = [n.velocity for name, n in parts.items() if name != "drums"]
+    mean = float(np.concatenate(heard or [n.velocity for n in parts.values()]).mean())
+    wanted = sum(usual) / 2 + random.Random(subseed(seed, "loudness")).uniform(-3, 3)
+    half = VELOCITY_STEP / 2
+    shift = round(min(max(wanted - mean, -half), half))
+    for name, n in parts.items():
+        velocity = np.clip(n.velocity + shift, _SOFTEST, _LOUDEST)
+        parts[name] = Notes(n.onset, n.length, n.pitch, velocity)
 
 
 def _separated(notes: Notes) -> Notes:

@@ -38,7 +38,7 @@ def audition_plan() -> Plan:
 def audition(
     weights: dict[str, np.ndarray], arch: dict[str, Any], bpe: Bpe
 ) -> tuple[symusic.Score, dict[str, float]]:
-    """The best of a few samples as a score, and the mean figures of all (see `_writer.rate`).
+    """The best of a few samples as a score, and the mean figures of all (see `_rate.rate`).
 
     `weights` are those of a GPT-2, named as in transformers. They take the way of every model,
     through the 8-bit graph: what is heard is what an export at this step would play.

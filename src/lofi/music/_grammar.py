@@ -27,10 +27,14 @@ CLOSING_TOKENS = 8  # kept back so that a stretch can always be closed properly
 CALL_IN = 1.2
 CALL_IN_AT_MOST = 5.0
 ONE_AT_A_TIME = ("bass", "lead")  # players who strike no two pitches together
+# What the melody's next pitch gains by its distance in semitones from the one before: steps are
+# drawn more, a pitch repeated and leaps less, so that about as many melody notes are played.
+MELODY_PULL = np.array([-0.7, 0.4, 0.4, -0.1, -0.1, -0.5, -0.8, -0.6, -1.1], np.float32)
 
 POSITION, PROGRAM, PITCH, VELOCITY, DURATION = range(5)
 _NAMES = list(PARTS)
 _DRUMS = _NAMES.index("drums")
+_LEAD = _NAMES.index("lead")
 _NEVER = np.float32(-np.inf)
 
 
@@ -217,6 +221,20 @@ class Table:
             self._biases[key] = found
         return found
 
+    def melody(self, last: int, goes_on: bool) -> np.ndarray:
+        """What tokens gain by the step that the lead takes from its last pitch, in logits.
+
+        Where the lead `goes_on` those without a player are its own too.
+        """
+        key = ("melody", last, goes_on)
+        found = self._biases.get(key)
+        if found is None:
+            own = (self.rank == _LEAD) | ((self.rank < 0) & ~self.drum & goes_on)
+            apart = np.minimum(np.abs(self.pitch - last), len(MELODY_PULL) - 1)
+            found = np.where(own & (self.pitch >= 0), MELODY_PULL[apart], np.float32(0))
+            self._biases[key] = found
+        return found
+
 
 Order = tuple[int, int]  # a step in the bar and a rank: what is before what
 _END: Order = (STEPS_PER_BAR, 0)
@@ -245,6 +263,7 @@ class Grammar:
         self._free = tuple(r for r, p in enumerate(PARTS) if p in stretch.parts)
         self._halves = [self._inside(half) for half in range(2 * stretch.bars)]
         self._last_bar = dict.fromkeys(self._free, 0)  # the bar in which each last played
+        self._sung = -1  # last pitch of the melody
         self._calls: np.ndarray | None = None
         self._due: list[Kept] = []  # what is kept in this bar and not yet written
         # Tokens that what is kept will take, in this bar and after it.
@@ -308,7 +327,11 @@ class Grammar:
 
     def _bias(self) -> np.ndarray:
         halves = tuple(self._halves[2 * self.bar - 2 : 2 * self.bar])
-        return self._table.bias(halves, int(self.step >= STEPS_PER_BAR // 2), self.stretch.key_pull)
+        t = self._table
+        bias = t.bias(halves, int(self.step >= STEPS_PER_BAR // 2), self.stretch.key_pull)
+        if self._sung < 0 or self.stretch.key is None:
+            return bias
+        return bias + t.melody(self._sung, self.part == _LEAD)
 
     def _call_in(self) -> np.ndarray:
         if self._calls is None:
@@ -323,6 +346,20 @@ class Grammar:
         """The tokens of the kept note that comes next, as they are to be written here."""
         kept = self._due[0]
         return self._table.written(kept, kept.step != self.step, kept.rank != self.part)
+
+    @property
+    def rest(self) -> int | None:
+        """What comes if no free player plays: the next kept note or the bar's end, if either may.
+
+        None where nothing is kept.
+        """
+        if not self.stretch.kept or self.state not in ("bar", "note", "position"):
+            return None
+        if self._due and (self.state != "position" or self._due[0].step == self.step):
+            return self._due_ids()[0]
+        if self._due or self.state == "position":
+            return None
+        return self._vocab.bar if self.bar < self.stretch.bars else self._vocab.eos
 
     def forced(self, token: int) -> list[int]:
         """What must follow a token that was just chosen: the rest of a kept note. Takes none."""
@@ -356,6 +393,8 @@ class Grammar:
             self.part, self.pitch = int(t.rank[token]), -1
         if t.pitch[token] >= 0:
             self.rank, self.pitch = self.part, int(t.pitch[token])
+            if self.part == _LEAD:
+                self._sung = self.pitch
             if self._last_bar.get(self.part, self.bar) != self.bar:
                 self._last_bar[self.part] = self.bar
                 self._calls = None

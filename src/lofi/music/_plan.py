@@ -49,16 +49,35 @@ _BAND_ODDS: dict[str, dict[str, float]] = {
     "sleep": {"drums": 0.3, "lead": 0.66, "guitar": 0.25, "pad": 0.8},
 }
 
-# How busy each part is asked to be, by mood bundle: 1 sparse, 2 normal, 3 busy. The most common
-# level of each in the composed corpus.
-LEVELS: dict[str, dict[str, int]] = {
-    "chill": {"drums": 3, "bass": 2, "keys": 2, "guitar": 2, "lead": 2, "pad": 1},
-    "melancholic": {"drums": 2, "bass": 1, "keys": 2, "guitar": 2, "lead": 2, "pad": 1},
-    "upbeat": {"drums": 3, "bass": 2, "keys": 3, "guitar": 2, "lead": 3, "pad": 1},
-    "dreamy": {"drums": 2, "bass": 1, "keys": 2, "guitar": 2, "lead": 1, "pad": 1},
-    "focus": {"drums": 2, "bass": 1, "keys": 2, "guitar": 2, "lead": 1, "pad": 1},
-    "sleep": {"drums": 1, "bass": 1, "keys": 1, "guitar": 2, "lead": 1, "pad": 1},
-}
+# How often each part is sparse, normal or busy in the full sections of the composed corpus, by mood
+# bundle, in twentieths. With the most common level alone moods that differ by how often would be
+# one.
+_LEVEL_ODDS: dict[str, dict[str, tuple[int, int, int]]] = {
+    "chill": {
+        "drums": (0, 9, 11), "bass": (3, 17, 0), "keys": (0, 18, 2),
+        "guitar": (7, 12, 1), "lead": (2, 17, 1), "pad": (18, 2, 0),
+    },
+    "melancholic": {
+        "drums": (0, 19, 1), "bass": (16, 4, 0), "keys": (9, 11, 0),
+        "guitar": (10, 10, 0), "lead": (11, 9, 0), "pad": (20, 0, 0),
+    },
+    "upbeat": {
+        "drums": (0, 1, 19), "bass": (0, 17, 3), "keys": (0, 4, 16),
+        "guitar": (4, 8, 8), "lead": (0, 2, 18), "pad": (19, 1, 0),
+    },
+    "dreamy": {
+        "drums": (4, 16, 0), "bass": (16, 4, 0), "keys": (8, 12, 0),
+        "guitar": (7, 12, 1), "lead": (9, 11, 0), "pad": (17, 3, 0),
+    },
+    "focus": {
+        "drums": (0, 20, 0), "bass": (11, 9, 0), "keys": (1, 19, 0),
+        "guitar": (7, 12, 1), "lead": (15, 5, 0), "pad": (20, 0, 0),
+    },
+    "sleep": {
+        "drums": (10, 10, 0), "bass": (20, 0, 0), "keys": (19, 1, 0),
+        "guitar": (8, 12, 0), "lead": (19, 1, 0), "pad": (19, 1, 0),
+    },
+}  # fmt: skip
 
 # Harmony -------------------------------------------------------------------------------------
 
@@ -252,15 +271,22 @@ def draw_plan(brief: Brief, *, bars: int | None = None) -> Plan:
         brief.key,
         swing if brief.swing is None else brief.swing,
         sections,
-        levels_of(LEVELS[bundle], brief.density),
+        draw_levels(brief),
         tail_s,
     )
 
 
-def levels_of(usual: Mapping[str, int], density: str | None) -> dict[str, int]:
-    """How busy each part is to be: as usual, or one level more or less."""
-    more = DENSITIES[density or "normal"]
-    return {part: min(3, max(1, level + more)) for part, level in usual.items()}
+def draw_levels(brief: Brief, heard: Mapping[str, int] | None = None) -> dict[str, int]:
+    """How busy each part is to be: 1 sparse, 2 normal, 3 busy.
+
+    As the mood has it, or as it is `heard` already; one level more or less where the brief asks.
+    """
+    assert brief.mood
+    chance = random.Random(subseed(brief.seed, "levels"))
+    odds = _LEVEL_ODDS[find_mood(brief.mood).bundle]
+    usual = {part: chance.choices((1, 2, 3), odds[part])[0] for part in PARTS}
+    more = DENSITIES[brief.density or "normal"]
+    return {p: min(3, max(1, level + more)) for p, level in (usual | dict(heard or {})).items()}
 
 
 def draw_loops(brief: Brief) -> dict[str, tuple[str, ...]]:

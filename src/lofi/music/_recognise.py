@@ -251,6 +251,23 @@ def _best_path(fit: np.ndarray) -> np.ndarray:
 
 def find_key(parts: dict[str, Notes]) -> tuple[Key, float]:
     """The key of all notes, and its clarity: how much nearer it is than the next other scale."""
+    keys, cost = _key_costs(parts)
+    best = keys[int(cost.argmin())]
+    return best, _ahead(best, keys, cost)
+
+
+def key_clarity(parts: dict[str, Notes], key: Key) -> float:
+    """How much nearer the notes are to the scale of a key than to any other; below 0 if not."""
+    return _ahead(key, *_key_costs(parts))
+
+
+def _ahead(key: Key, keys: list[Key], cost: np.ndarray) -> float:
+    own = np.array([set(k.scale) == set(key.scale) for k in keys])
+    return float(cost[~own].min() - cost[own].min())
+
+
+def _key_costs(parts: dict[str, Notes]) -> tuple[list[Key], np.ndarray]:
+    """Every key, and how far the notes are from it (24,)."""
     weights = np.zeros(12)
     for name, notes in parts.items():
         if name != "drums":
@@ -267,10 +284,7 @@ def find_key(parts: dict[str, Notes]) -> tuple[Key, float]:
             ends = (roots[: min(2, len(roots))].mean(0) + roots[-2:].mean(0))[tonic] / 2
             keys.append(Key(tonic, mode))
             cost.append(distance - 0.06 * ends - 0.06 * roots.mean(0)[tonic])
-    order = np.argsort(cost, kind="stable")
-    best = keys[order[0]]
-    rival = next(i for i in order if set(keys[i].scale) != set(best.scale))
-    return best, float(cost[rival] - cost[order[0]])
+    return keys, np.array(cost)
 
 
 def find_swing(parts: dict[str, Notes]) -> float | None:

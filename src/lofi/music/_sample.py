@@ -148,7 +148,15 @@ def sample(
             continue
         masked = logits[[i for i, _ in choosing]]
         for j, (_, row) in enumerate(choosing):
-            masked[j] += row.grammar.mask()
+            mask, rest = row.grammar.mask(), row.grammar.rest
+            if rest is not None:
+                # What players whose part is kept might have played goes to what is kept: were it
+                # left out of account, the others would press in.
+                others = np.isneginf(mask)
+                others[rest] = True
+                gone = masked[j, others]
+                masked[j, rest] = gone.max() + np.log(np.exp(gone - gone.max()).sum())
+            masked[j] += mask
         uniform = np.array([row.random.random(2) for _, row in choosing])
         for (i, row), token in zip(choosing, draw(masked, groups, sampling, uniform), strict=True):
             row.choose(int(token))

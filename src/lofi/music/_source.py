@@ -19,7 +19,6 @@ from lofi.brief import (
     Key,
     Plan,
     Section,
-    find_mood,
     fit_bars,
     form_bars,
     subseed,
@@ -36,7 +35,7 @@ from lofi.music._midi import (
     labelled_mood,
     read_midi,
 )
-from lofi.music._plan import LEVELS, draw_form, draw_loops, draw_progression, lay_out, levels_of
+from lofi.music._plan import draw_form, draw_levels, draw_loops, draw_progression, lay_out
 from lofi.music._recognise import SIXTEENTH, Notes, find_sections, notes_by_part
 from lofi.music._theory import Chord
 from lofi.music._tokens import SECTION_NAMES, density_level
@@ -235,7 +234,7 @@ def continuation(source: Source, brief: Brief) -> Draft:
         brief.key,
         brief.swing or source.swing,
         (*_with_chords(source.sections, symbols), *sections),
-        _levels(source, brief),
+        draw_levels(brief, source.levels),
         brief.duration_s - bars * 240 / brief.bpm,
     )
     orders = []
@@ -317,12 +316,6 @@ def _before(source: Source) -> dict[str, Notes]:
     return found
 
 
-def _levels(source: Source, brief: Brief) -> dict[str, int]:
-    assert brief.mood
-    usual = LEVELS[find_mood(brief.mood).bundle] | source.levels
-    return levels_of(usual, brief.density)
-
-
 # Varying -------------------------------------------------------------------------------------
 
 
@@ -352,7 +345,11 @@ def variation(source: Source, brief: Brief, keep: Sequence[str]) -> Draft:
         playing |= set(added) if section.name in ("A", "A'", "B") else set()
         sections.append(replace(section, parts=tuple(p for p in PARTS if p in playing)))
     plan = Plan(
-        brief.bpm, brief.key, brief.swing or source.swing, tuple(sections), _levels(source, brief)
+        brief.bpm,
+        brief.key,
+        brief.swing or source.swing,
+        tuple(sections),
+        draw_levels(brief, source.levels),
     )
     orders = tuple(
         Order(s, f"again {i}", {p: _written(source, p, s.start_bar, s.bars) for p in kept})

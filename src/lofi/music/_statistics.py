@@ -250,7 +250,8 @@ def statistics(score: symusic.Score) -> dict[str, float]:
     found |= _silence(_joined(list(parts.values())))
     if len(pitched):
         found |= _pitch(pitched)
-        found |= _clashes([n for name, n in parts.items() if name != "drums" and len(n)])
+        played = [n for name, n in parts.items() if name != "drums" and len(n)]
+        found["semitone_clash_share"] = clash_share(played)
         found |= _rhythm(pitched)
         found |= _form(pitched)
     if drums is not None and len(drums):
@@ -335,10 +336,13 @@ def _polyphony(notes: Notes) -> float:
     return float((sounding * ticks).sum() / any_sounds) if any_sounds else math.nan
 
 
-def _clashes(parts: list[Notes]) -> dict[str, float]:
-    """How often parts rub against each other; a rub inside one part is its voicing."""
+def clash_share(parts: list[Notes]) -> float:
+    """Share of the steps with two parts or more in which they sound a semitone or 13 apart.
+
+    A rub inside one part is its voicing. NaN where no two sound together.
+    """
     if len(parts) < 2:
-        return {}
+        return math.nan
     spans = [(_step(n.onset), _step(n.onset + n.length)) for n in parts]
     # From the first step of all: a score may begin late, and silence takes memory.
     first = min(int(begin[0]) for begin, _ in spans)
@@ -354,7 +358,7 @@ def _clashes(parts: list[Notes]) -> dict[str, float]:
     for lower, upper in permutations(sounding, 2):
         for semitones in (1, 13):
             rubs |= (lower[:, :-semitones] & upper[:, semitones:]).any(1)
-    return {"semitone_clash_share": _mean(rubs[together])}
+    return _mean(rubs[together])
 
 
 def _grid(notes: Notes) -> np.ndarray:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 STEPS_PER_BEAT = 12
 STEPS_PER_BAR = 4 * STEPS_PER_BEAT
+VELOCITY_STEP = 16  # eight velocities: a token stands for half of this less or more
 SEGMENT_BARS = 8
 BPM_STEP = 4
 SECTION_NAMES = ("intro", "A", "A'", "B", "break", "outro")
@@ -83,7 +84,7 @@ def tokenizer() -> REMI:
     config = TokenizerConfig(
         pitch_range=(21, 109),
         beat_res={(0, 4): STEPS_PER_BEAT, (4, 8): 4},
-        num_velocities=8,
+        num_velocities=128 // VELOCITY_STEP,
         special_tokens=["PAD", "BOS", "EOS", *_control_names(), *_chord_names()],
         encode_ids_split="no",
         use_programs=True,

@@ -1,7 +1,7 @@
 """The model at its desk: each stretch of a plan, written as best of k candidates.
 
 A distinct stretch of chords is written once; a section that returns gets its bars again with fewer
-players or with a new melody. `rate` measures how good a candidate is.
+players or with a new melody. `_rate` measures how good a candidate is.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import symusic
 
-from lofi.brief import PARTS, Key, Plan, Section, subseed
+from lofi.brief import PARTS, Plan, Section, subseed
 from lofi.music._engine import Model
 from lofi.music._grammar import Kept, Stretch, kept_in
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT, add_track
-from lofi.music._recognise import HALF_BAR, Notes, notes_by_part
+from lofi.music._rate import height_of, rate
+from lofi.music._recognise import Notes, notes_by_part
 from lofi.music._sample import Job, Sampling, sample
 from lofi.music._theory import Chord
 from lofi.music._tokens import (
@@ -34,6 +35,8 @@ from lofi.music._tokens import (
 # A melody of so many notes in a row as in the corpus is common property; more costs this a note.
 COPIED_FREELY = 8
 COPIED_PENALTY = 0.02
+# A player is taken from another candidate for this much of a better total.
+MIXED_FOR = 0.01
 
 # Rows of the model at work side by side: enough to fill the processor's multiplications.
 ROWS = 12
@@ -69,7 +72,8 @@ class _Task:
     chords: tuple[str, ...]
     kept: dict[str, Notes] = field(default_factory=dict)
     before: dict[str, Notes] = field(default_factory=dict)
-    bed: _Task | None = None  # the stretch that this one goes over, with a melody of its own
+    ends: bool = False  # in its last bar the piece ends, with a chord that the arranger writes
+    bed: _Task | None = None  # the stretch of which this one is a part
     notes: dict[str, Notes] = field(default_factory=dict)
 
 
@@ -110,22 +114,34 @@ class Writer:
     ) -> list[list[tuple[int, dict[str, Notes]]]]:
         """For each order its stretches: (bar within the section, notes by part from tick 0).
 
-        Each distinct stretch of chords is written once, where most parts play; where it returns,
-        its bars are heard again, with fewer parts or a melody of its own.
+        Each distinct stretch of chords is written once, as long and as full as it is ever heard;
+        where it returns, its bars are heard again, with fewer parts or a melody of its own.
         """
-        placed: list[list[tuple[int, _Task]]] = [[] for _ in orders]
-        stock: list[_Task] = []
-        # The fullest section first: what returns thinned is cut from it.
-        for i in sorted(range(len(orders)), key=lambda i: -len(orders[i].section.parts)):
-            for offset, task in _stretches(orders[i]):
-                task.bed = next((t for t in stock if _serves(t, task)), None)
-                if task.bed is None and not task.kept and not task.before:
-                    stock.append(task)
-                placed[i].append((offset, task))
+        placed = [_stretches(order, self._plan.bars) for order in orders]
         tasks = [task for stretches in placed for _, task in stretches]
-        fresh = [t for t in tasks if t.bed is None]
-        # A return keeps the band and gets a melody of its own over the same chords.
-        again = [t for t in tasks if t.bed and "lead" in t.parts and t.name in ("A", "A'", "B")]
+        beds: list[_Task] = []
+        for task in sorted(tasks, key=lambda t: (-t.bars, -len(t.parts))):
+            if not task.kept and not task.before:
+                task.bed = next((b for b in beds if _serves(b, task)), None)
+                if task.bed is None:
+                    task.bed = replace(task)
+                    beds.append(task.bed)
+                everyone = {*task.bed.parts, *task.parts}
+                task.bed.parts = tuple(p for p in PARTS if p in everyone)
+        fresh: list[_Task] = []
+        again: list[_Task] = []
+        sung: list[_Task] = []  # of which the melody has been heard
+        for task in tasks:
+            written = task.bed or task
+            if not _among(written, fresh):
+                fresh.append(written)
+            if "lead" not in task.parts:
+                continue
+            if not _among(written, sung):
+                sung.append(written)
+            elif task.name in ("A", "A'", "B"):
+                # A return keeps the band and gets a melody of its own over the same chords.
+                again.append(task)
         share = len(fresh) / max(1, len(fresh) + len(again))
         told = progress or (lambda _: None)
         self._perform(fresh, lambda f: told(f * share))
@@ -216,16 +232,24 @@ class Writer:
         chords = [Chord.parse(c) for c in task.chords]
         levels = self._levels(task)
         stop = task.bars * TICKS_PER_BAR
-        scores = [decode(decode_bars(c), self._plan.bpm) for c in candidates]
+        heard = task.bars - task.ends
+
+        def rated(notes: dict[str, Notes]) -> dict[str, float]:
+            last = heard * TICKS_PER_BAR
+            kept = {p: clipped(n.within(0, last), last) for p, n in notes.items()}
+            return rate(
+                kept, chords[: 2 * heard], self._plan.key, levels, heard, self._bundle, height
+            )
+
         played: list[dict[str, Notes]] = []
-        ratings: list[dict[str, float]] = []
-        for score in scores:
+        for candidate in candidates:
+            score = decode(decode_bars(candidate), self._plan.bpm)
             notes = {p: Notes.none() for p in task.parts}
             notes |= {p: clipped(n.within(0, stop), stop) for p, n in notes_by_part(score).items()}
-            notes |= task.kept
-            played.append(notes)
-            ratings.append(rate(notes, chords, self._plan.key, levels, task.bars, height))
-        best = self._least_copied(scores, ratings)
+            played.append(notes | task.kept)
+        ratings = [rated(notes) for notes in played]
+        best = self._least_copied(task, played, ratings)
+        notes, taken = self._mixed(task, played, best, ratings, rated)
         self.choices.append(
             {
                 "section": task.name,
@@ -233,27 +257,64 @@ class Writer:
                 "bars": task.bars,
                 "written": [p for p in task.parts if p not in task.kept],
                 "chosen": best,
+                "taken": taken,
                 "ratings": [{k: round(v, 3) for k, v in r.items()} for r in ratings],
             }
         )
-        return played[best]
+        return notes
 
-    def _least_copied(self, scores: list[symusic.Score], ratings: list[dict[str, float]]) -> int:
+    def _least_copied(
+        self, task: _Task, played: list[dict[str, Notes]], ratings: list[dict[str, float]]
+    ) -> int:
         """The best rated; one that copies loses by it, and gives way to a better one."""
 
         def total(i: int) -> float:
             return ratings[i]["total"]
 
-        best = max(range(len(scores)), key=total)
+        best = max(range(len(played)), key=total)
         while self._copied and "copied_notes" not in ratings[best]:
-            copied = self._copied(scores[best])
+            copied = self._copied_by(task, played[best])
             ratings[best]["copied_notes"] = float(copied)
             ratings[best]["total"] -= max(0, copied - COPIED_FREELY) * COPIED_PENALTY
-            best = max(range(len(scores)), key=total)
+            best = max(range(len(played)), key=total)
         return best
 
+    def _copied_by(self, task: _Task, notes: dict[str, Notes]) -> int:
+        written = {p: n for p, n in notes.items() if p not in task.kept}
+        return self._copied(score_of(written, self._plan.bpm)) if self._copied else 0
 
-def _stretches(order: Order) -> list[tuple[int, _Task]]:
+    def _mixed(
+        self,
+        task: _Task,
+        played: list[dict[str, Notes]],
+        best: int,
+        ratings: list[dict[str, float]],
+        rated: Callable[[dict[str, Notes]], dict[str, float]],
+    ) -> tuple[dict[str, Notes], dict[str, int]]:
+        """The best candidate with the players of another where that is better: from which each.
+
+        All candidates go over the same chords, so that one's guitar fits the other's band.
+        """
+        notes = played[best]
+        taken: dict[str, int] = {}
+        total = ratings[best]["total"]
+        free = ratings[best].get("copied_notes", 0)
+        for part in task.parts:
+            if part in task.kept:
+                continue
+            tried = {i: notes | {part: other[part]} for i, other in enumerate(played) if i != best}
+            totals = {i: rated(mix)["total"] for i, mix in tried.items()}
+            for i in sorted(totals, key=lambda i: -totals[i]):
+                if totals[i] < total + MIXED_FOR:
+                    break
+                if self._copied_by(task, tried[i]) <= max(free, COPIED_FREELY):
+                    notes, total = tried[i], totals[i]
+                    taken[part] = i
+                    break
+        return notes, taken
+
+
+def _stretches(order: Order, piece_bars: int) -> list[tuple[int, _Task]]:
     """A section cut into stretches that the model can write: (bar within the section, task)."""
     section = order.section
     found = []
@@ -272,6 +333,7 @@ def _stretches(order: Order) -> list[tuple[int, _Task]]:
             section.chords[2 * offset : 2 * (offset + bars)],
             kept={p: clipped(n.within(start, stop), stop - start) for p, n in order.kept.items()},
             before=order.before if offset == 0 else {},
+            ends=bars > 1 and section.start_bar + offset + bars == piece_bars,
         )
         found.append((offset, task))
         offset += bars
@@ -284,15 +346,17 @@ def _notes(parts: dict[str, Notes], bar: int, bars: int) -> int:
     return sum(len(n.within(*span)) for n in parts.values())
 
 
+def _among(task: _Task, tasks: Sequence[_Task]) -> bool:
+    return any(t is task for t in tasks)
+
+
 def _serves(written: _Task, wanted: _Task) -> bool:
     """Whether bars written for one stretch can be heard again in another."""
     return (
         not wanted.kept
         and not wanted.before
         and (written.name == "B") == (wanted.name == "B")
-        and written.bars >= wanted.bars
         and written.chords[: 2 * wanted.bars] == wanted.chords
-        and set(wanted.parts) <= set(written.parts)
     )
 
 
@@ -335,107 +399,3 @@ def clipped(notes: Notes, stop: int) -> Notes:
     """The same notes, none sounding past `stop` ticks."""
     length = np.minimum(notes.length, stop - notes.onset)
     return Notes(notes.onset, length, notes.pitch, notes.velocity)
-
-
-def rate(
-    parts: dict[str, Notes],
-    chords: list[Chord],
-    key: Key,
-    levels: dict[str, int],
-    bars: int,
-    height: float | None = None,
-) -> dict[str, float]:
-    """How good a stretch is, by measurement; `total` ranks candidates, each figure is 0 to 1.
-
-    consonance: share of the sounding time of pitched notes on chord tones (half for other tones
-    of the scale). strong: the same for notes on beats one and three. density: how near each part
-    is to the density asked, nothing for one that is silent. presence: beats in which something
-    sounds, times half bars with a drum where there are drums. variety: bars of the melody that are
-    not all alike. line: how far the melody goes by steps. backbeat: second
-    and fourth beats with a snare, where drums are asked for that are not sparse. continuity: how
-    near the chords lie to `height`, the mean pitch of the stretch before (1 if there was none).
-    """
-    members = [set(c.pitch_classes) for c in chords]
-    scale = set(key.scale)
-    fit, strong = [], []
-    for name, notes in parts.items():
-        if name == "drums":
-            continue
-        for onset, length, pitch in zip(notes.onset, notes.length, notes.pitch, strict=True):
-            chord = members[min(int(onset) // HALF_BAR, len(members) - 1)]
-            pitch_class = int(pitch) % 12
-            value = 1.0 if pitch_class in chord else 0.5 if pitch_class in scale else 0.0
-            fit.append((value, float(length)))
-            if int(onset) % HALF_BAR == 0:
-                strong.append(value)
-    weights = sum(w for _, w in fit)
-    matched = []
-    for part, level in levels.items():
-        played = density_level(part, len(parts[part]) if part in parts else 0, bars)
-        matched.append(0.0 if played == 0 else (1.0, 0.6, 0.2)[abs(played - level)])
-    sounding = np.zeros(4 * bars, bool)
-    for notes in parts.values():
-        last = np.minimum((notes.onset + notes.length - 1) // TICKS_PER_BEAT, 4 * bars - 1)
-        for a, b in zip(notes.onset // TICKS_PER_BEAT, last, strict=True):
-            sounding[a : b + 1] = True
-    presence = float(sounding.mean())
-    if "drums" in parts:  # a groove that stops for half a bar is heard as a mistake
-        presence *= len(np.unique(parts["drums"].onset // HALF_BAR)) / (2 * bars)
-    lead = parts.get("lead")
-    here = height_of(parts)
-    figures = {
-        "consonance": sum(v * w for v, w in fit) / weights if weights else 0.0,
-        "strong": float(np.mean(strong)) if strong else 0.5,
-        "density": float(np.mean(matched)) if matched else 1.0,
-        "presence": presence,
-        "variety": _variety(lead, bars) if lead is not None and len(lead) else 0.5,
-        "line": _singable(lead) if lead is not None else 1.0,
-        "backbeat": _backbeat(parts["drums"], bars) if levels.get("drums", 0) > 1 else 1.0,
-    }
-    near = 1.0 if height is None or here is None else max(0.0, 1 - abs(here - height) / 8)
-    figures["continuity"] = near
-    weight = {
-        "consonance": 0.2,
-        "strong": 0.1,
-        "density": 0.3,
-        "presence": 0.1,
-        "variety": 0.05,
-        "line": 0.1,
-        "backbeat": 0.05,
-        "continuity": 0.1,
-    }
-    figures["total"] = sum(weight[k] * v for k, v in figures.items())
-    return figures
-
-
-def height_of(parts: dict[str, Notes]) -> float | None:
-    """The mean pitch of the parts that play chords; None if none does."""
-    pitches = [parts[p].pitch for p in ("keys", "guitar", "pad") if p in parts and len(parts[p])]
-    return float(np.concatenate(pitches).mean()) if pitches else None
-
-
-# Of a melodic interval by semitones: steps above all, then thirds, notes repeated, fourths, leaps.
-_WORTH = np.array([0.5, 1, 1, 0.7, 0.7, 0.4, 0.2, 0.3, 0])
-
-
-def _singable(lead: Notes) -> float:
-    """Mean worth of the melody's intervals; 0.5 where there are too few to tell."""
-    intervals = np.minimum(np.abs(np.diff(lead.pitch)), len(_WORTH) - 1)
-    return float(_WORTH[intervals].mean()) if len(intervals) > 2 else 0.5
-
-
-def _backbeat(drums: Notes, bars: int) -> float:
-    """Share of second and fourth beats on which a snare, rim or clap is struck."""
-    struck = drums.onset[np.isin(drums.pitch, (37, 38, 39, 40))]
-    place = struck / TICKS_PER_BEAT
-    beats = np.unique(np.round(place[np.abs(place - np.round(place)) < 0.1])).astype(int)
-    return min(1.0, int((beats % 2 == 1).sum()) / (2 * bars))
-
-
-def _variety(lead: Notes, bars: int) -> float:
-    shapes = set()
-    for b in range(bars):
-        bar = lead.within(b * TICKS_PER_BAR, (b + 1) * TICKS_PER_BAR)
-        if len(bar):
-            shapes.add(((bar.onset % TICKS_PER_BAR).tobytes(), bar.pitch.tobytes()))
-    return min(1.0, len(shapes) / max(1, bars / 2))

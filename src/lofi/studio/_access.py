@@ -189,6 +189,6 @@ def require_safe_binding(settings: Settings, session: Session) -> None:
         return
     raise LofiError(
         f"server.host is {host}: other machines could reach the studio, and nobody needs a token "
-        "yet. Make one first (`lofi token create NAME --scope admin`), or set server.host to "
+        "yet. Make one first (`lofi token create NAME --scopes admin`), or set server.host to "
         "127.0.0.1."
     )

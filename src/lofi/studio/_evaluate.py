@@ -14,7 +14,7 @@ import os
 import random
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,6 +36,7 @@ from lofi.brief import (
     subseed,
 )  # fmt: skip
 from lofi.studio._files import read_json, sha256_of, write_bytes, write_json
+from lofi.studio._make import compose_checked
 from lofi.studio._settings import Settings
 from lofi.studio._workers import submit, worker_pool
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     import numpy as np
     import symusic
 
-    from lofi.music import Estimate, Markov, Model, MoodClassifier, Sampling
+    from lofi.music import Estimate, Markov, Model, MoodClassifier
     from lofi.originality import Library
 
 T = TypeVar("T")
@@ -76,8 +77,7 @@ class _Job:
     system: str
     index: int
     brief: Brief
-    best_of: int
-    sampling: Sampling
+    settings: Settings
     model: Path
     chain: Path | None
     source: str
@@ -88,7 +88,8 @@ class _Job:
         """The file's path without `.mid` or `.json`."""
         told = [__version__, asdict(self.brief), self.source]
         if self.system != "composer":
-            told += [self.best_of, asdict(self.sampling)]
+            generation = self.settings.generation
+            told += [generation.best_of, generation.attempts, asdict(self.settings.sampling)]
         digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:10]
         return self.folder / "tracks" / self.system / f"{self.index:04d}-{digest}"
 
@@ -179,6 +180,8 @@ def evaluate(
 
     chain = _chain(data, out, tell)
     choice = settings.generation.best_of if best_of is None else best_of
+    alone = replace(settings.generation, best_of=choice, threads=1)
+    writing = settings.model_copy(update={"generation": alone})
     systems = [name for name in SYSTEMS if name != "markov" or chain]
     jobs = []
     for index, brief in enumerate(grid(tracks, seed, bars=bars, duration_s=duration_s)):
@@ -186,12 +189,7 @@ def evaluate(
             source = {"composer": "", "markov": chain.stem if chain else ""}.get(
                 system, model.sha256
             )
-            jobs.append(
-                _Job(
-                    system, index, brief, choice, settings.sampling,
-                    model.path, chain, source, out,
-                )
-            )  # fmt: skip
+            jobs.append(_Job(system, index, brief, writing, model.path, chain, source, out))
     lengths = sorted(fit_bars(job.brief.duration_s, job.brief.bpm or 0) for job in jobs)
     typical_bars = lengths[len(jobs) // 2]
     found = _Found()
@@ -266,11 +264,19 @@ def _is_written(job: _Job) -> bool:
 def _write_track(job: _Job) -> None:
     import time
 
-    from lofi.music import compose, generate, midi_bytes, write_untold, write_with_chain
+    from lofi.music import compose, midi_bytes, write_untold, write_with_chain
+    from lofi.originality import check
+
+    library = _library(job.model)
+
+    def copied(score: symusic.Score) -> int:
+        return check(score, library).longest_run_notes
 
     more: dict[str, Any] = {
-        "sampling": job.sampling, "best_of": job.best_of, "threads": 1
-    }  # fmt: skip
+        "sampling": job.settings.sampling,
+        "best_of": job.settings.generation.best_of,
+        "copied": copied if library.works else None,
+    }
     start = time.process_time()
     if job.system == "composer":
         score, plan = compose(job.brief)
@@ -280,8 +286,10 @@ def _write_track(job: _Job) -> None:
             made = write_with_chain(job.brief, _loaded_chain(job.chain), **more)
         elif job.system == "untold":
             made = write_untold(job.brief, _model(job.model), **more)
-        else:
-            made = generate(job.brief, _model(job.model), **more)
+        else:  # as a user gets it, written again where it copies
+            made, _ = compose_checked(
+                job.brief, job.settings, _model(job.model), lambda _stage, _fraction: None
+            )
         score, plan = made.score, made.plan
     cpu_s = time.process_time() - start
     write_bytes(job.stem.with_suffix(".mid"), midi_bytes(score, plan, job.brief.mood))

@@ -149,6 +149,7 @@ class Queues:
                 "log_level": "WARNING",
                 "enable_otlp": False,
                 "scheduler_polling_interval_sec": 5.0,
+                "notification_listener_polling_interval_sec": 2.0,  # we send none
             }
         )
         lanes = list(lanes)

@@ -13,6 +13,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,9 +150,18 @@ def compose_checked(
 
 def _library(model: Model) -> Any:
     """The melodies that the model has learned from; empty if it does not say."""
-    from lofi.originality import build_library, load_library
+    from lofi.originality import build_library
 
-    return load_library(model.melodies) if model.melodies.is_file() else build_library([])
+    path = model.melodies
+    return _loaded(path, path.stat().st_mtime_ns) if path.is_file() else build_library([])
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, _modified_ns: int) -> Any:
+    """Loaded once for several stages: it takes a second and a half."""
+    from lofi.originality import load_library
+
+    return load_library(path)
 
 
 def _compose(c: Commission, folder: Path, report: Report) -> list[str]:
