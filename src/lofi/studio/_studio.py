@@ -223,12 +223,12 @@ class Studio:
 
     def _schedule_daily(self, settings: Settings) -> None:
         assert self.worker
+
+        def order(day: datetime) -> None:
+            self.order_daily(day, actor="schedule")
+
         daily = settings.daily
-        self.worker.schedule(
-            daily.cron or None,
-            daily.time_zone,
-            lambda day: self.order_daily(day, actor="schedule") and None,
-        )
+        self.worker.schedule(daily.cron or None, daily.time_zone, order)
 
     def lock(self) -> None:
         """Claim the data folder for this process. Raises LofiError if another one has it."""
@@ -344,7 +344,9 @@ def _overlaid(base: Settings, changes: dict[str, dict[str, Any]]) -> Settings:
     values: dict[str, Any] = {}
     for name in type(base).model_fields:
         group = getattr(base, name)
-        values[name] = asdict(group) if is_dataclass(group) else group
+        values[name] = (
+            asdict(group) if is_dataclass(group) and not isinstance(group, type) else group
+        )
     for name, change in changes.items():
         known = [f.name for f in fields(getattr(base, name))]
         for setting in change:
