@@ -293,8 +293,6 @@ def test_a_killed_orchestrator_goes_on_where_it_was(tmp_path: Path):
     for job, name in finished:
         assert after[job][name] == before[job][name], "a finished stage was done again"
     assert all(state == "done" for of in after.values() for state, _ in of.values())
-
-    # The same again, now that nothing is unfinished, is a new order.
     assert told("track", "list", cwd=tmp_path)["total"] == 2
 
 
