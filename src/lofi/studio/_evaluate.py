@@ -36,8 +36,8 @@ from lofi.brief import (
     subseed,
 )  # fmt: skip
 from lofi.studio._files import read_json, sha256_of, write_bytes, write_json
-from lofi.studio._make import compose_checked
 from lofi.studio._settings import Settings
+from lofi.studio._stages import compose_checked
 from lofi.studio._workers import submit, worker_pool
 
 if TYPE_CHECKING:
@@ -287,8 +287,12 @@ def _write_track(job: _Job) -> None:
         elif job.system == "untold":
             made = write_untold(job.brief, _model(job.model), **more)
         else:  # as a user gets it, written again where it copies
-            made, _ = compose_checked(
-                job.brief, job.settings, _model(job.model), lambda _stage, _fraction: None
+            made = compose_checked(
+                job.brief,
+                job.settings.sampling,
+                job.settings.generation,
+                _model(job.model),
+                lambda _stage, _fraction: None,
             )
         score, plan = made.score, made.plan
     cpu_s = time.process_time() - start
