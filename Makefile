@@ -27,11 +27,13 @@ test: .venv/.dev  ## install what the tests need, and run everything
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/pyright
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 --dist loadfile
 
 benchmarks: .venv/.dev
 	.venv/bin/python benchmarks/package.py --write
 	.venv/bin/python benchmarks/generation.py --write
+	.venv/bin/python benchmarks/jobs.py --write
+	.venv/bin/python benchmarks/api.py --write
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
