@@ -34,7 +34,7 @@ from lofi.music._tokens import (
 
 # A melody of so many notes in a row as in the corpus is common property; more costs this a note.
 COPIED_FREELY = 8
-COPIED_PENALTY = 0.02
+COPIED_PENALTY = 0.05
 # A player is taken from another candidate for this much of a better total.
 MIXED_FOR = 0.01
 
