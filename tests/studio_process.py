@@ -16,17 +16,16 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from lofi.studio._child import Child
-from lofi.studio._storage import Storage
-
 import lofi
 from lofi.brief import LofiError
 from lofi.studio import _jobs, _worker
+from lofi.studio._child import Child
 from lofi.studio._queue import Queues
 from lofi.studio._settings import load_settings
+from lofi.studio._storage import Storage
 from lofi.studio._studio import open_studio
 
-_PLACES: dict[str, Any] = {
+_PLACES: dict[str, tuple[Any, str]] = {
     "claim": (_worker.WorkerProcess, "_claim"),
     "begin": (_worker.WorkerProcess, "_begin"),
     "run": (Child, "run"),
@@ -61,7 +60,8 @@ def die(at: str, when: str, count: int) -> None:
 
         return call
 
-    around(*_PLACES[at], wrapper)
+    owner, name = _PLACES[at]
+    around(owner, name, wrapper)
 
 
 def poison(title: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from lofi.brief import InputError, LofiError
 from lofi.studio._database import Database, DatabaseError
@@ -65,7 +66,7 @@ def test_a_transaction_that_fails_leaves_nothing(database):
 def test_an_event_can_be_neither_changed_nor_forgotten(database, statement):
     with database.write() as session:
         record(session, "me", "did", "thing", "1", why="because")
-    with pytest.raises(sa.exc.DBAPIError, match="appended only"), database.write() as session:
+    with pytest.raises(DBAPIError, match="appended only"), database.write() as session:
         session.execute(sa.text(statement))
     with database.read() as session:
         assert session.scalars(sa.select(Event.actor)).all() == ["me"]
@@ -83,7 +84,7 @@ def test_moments_come_back_in_utc(database):
 
 def test_a_moment_without_a_zone_is_refused(database):
     naive = datetime(2026, 7, 1, 12, 0)
-    with pytest.raises(sa.exc.StatementError, match="no time zone"), database.write() as session:
+    with pytest.raises(StatementError, match="no time zone"), database.write() as session:
         session.add(Preference(name="a", value={}, updated_by="me", updated_at=naive))
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -247,7 +248,8 @@ def test_what_a_commission_does_not_know_is_refused(path, value, named):
 
 
 def test_what_is_no_commission_at_all_is_refused():
-    for value in ({}, [], "x", None):
+    strange: tuple[Any, ...] = ({}, [], "x", None)
+    for value in strange:
         with pytest.raises(InputError, match="commission cannot be read"):
             Commission.from_json(value)
 

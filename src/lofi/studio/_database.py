@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
 
 from lofi.brief import InputError, LofiError
@@ -29,8 +31,8 @@ class Database:
             assert self.url.database
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
             self.engine = sa.create_engine(self.url, connect_args={"timeout": _BUSY_MS / 1000})
-            sa.event.listen(self.engine, "connect", _prepare_sqlite)
-            sa.event.listen(self.engine, "begin", _begin_sqlite)
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
         else:
             # A connection that the server dropped is noticed before it is used.
             self.engine = sa.create_engine(
@@ -61,13 +63,13 @@ class Database:
             connection = self.engine.connect().execution_options(**options)
             with Session(connection, expire_on_commit=False) as session:
                 yield session
-        except sa.exc.OperationalError as error:
+        except OperationalError as error:
             raise DatabaseError(self._explain(error)) from error
         finally:
             if connection is not None:
                 connection.close()
 
-    def _explain(self, error: sa.exc.OperationalError) -> str:
+    def _explain(self, error: OperationalError) -> str:
         told = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
         shown = self.url.render_as_string(hide_password=True)
         if "disk is full" in told or "No space left" in told:
@@ -160,7 +162,7 @@ def _url(text: str) -> sa.URL:
     try:
         url = sa.make_url(text)
         backend = url.get_backend_name()
-    except (sa.exc.ArgumentError, ValueError) as error:
+    except (ArgumentError, ValueError) as error:
         raise InputError(
             "the database setting cannot be read as a URL. Write "
             "postgresql://user:password@host/name, or leave it out for SQLite."

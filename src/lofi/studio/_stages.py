@@ -271,7 +271,7 @@ def _picture(c: Commission, folder: Path, report: Report) -> list[str]:
     picture.render_video(
         folder / "video.mp4",
         score=_score(folder),
-        audio=np.ascontiguousarray(heard.T),
+        audio=np.ascontiguousarray(heard.T, np.float32),
         rate=rate,
         palette=c.brief.palette,
         template=c.brief.template,
