@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["servers", "api"]
+pytest_plugins = ["servers", "api", "jobs"]
 
 
 @pytest.fixture(scope="session")
