@@ -47,16 +47,16 @@ def test_killed_at_each_point_jobs_end_whole_and_once(studio: Studio, working):
     see_that_all_is_well(studio, ids)
 
 
-def torture(studio: Studio, start: Callable[[], list[Process]], count: int, seed: int) -> None:
-    """Kill what works at random moments until `count` jobs have ended."""
+def torture(studio: Studio, start: Callable[[], Process], workers: int, seed: int) -> None:
+    """Kill what works at random moments until fifty jobs have ended."""
     chance = random.Random(seed)
     # Eight pieces in six looks each, and some twice: what they share is made once.
     looks = [(p, t) for t in TEMPLATES for p in list(PALETTES)[:2]]
     briefs = [
-        brief(i % 8, palette=p, template=t) for i in range(count) for p, t in [looks[i // 8 % 6]]
+        brief(i % 8, palette=p, template=t) for i in range(50) for p, t in [looks[i // 8 % 6]]
     ]
     ids = order(studio, *briefs)
-    processes = start()
+    processes = [start() for _ in range(workers)]
     kills = 0
     deadline = time.monotonic() + 600
     while True:
@@ -73,7 +73,7 @@ def torture(studio: Studio, start: Callable[[], list[Process]], count: int, seed
             victim.kill()
             kills += 1
             processes.remove(victim)
-            processes += start()[:1]
+            processes.append(start())
         else:
             time.sleep(0.2)
     assert kills >= 5
@@ -81,11 +81,11 @@ def torture(studio: Studio, start: Callable[[], list[Process]], count: int, seed
 
 
 def test_fifty_jobs_survive_a_server_that_is_killed_at_random(studio: Studio, working):
-    torture(studio, lambda: [working()], 50, seed=1)
+    torture(studio, working, 1, seed=1)
 
 
 def test_fifty_jobs_survive_workers_that_are_killed_at_random(on_postgresql: Studio, working):
-    torture(on_postgresql, lambda: [working(), working()], 50, seed=2)
+    torture(on_postgresql, working, 2, seed=2)
 
 
 def test_a_database_that_is_restarted_costs_no_job(on_postgresql: Studio, working, postgres_server):
