@@ -188,7 +188,8 @@ def test_the_sound_does_not_hear_the_palette(apart, tmp_path: Path):
     run_stage("sound", other, tmp_path, quiet)
     assert (tmp_path / "master.flac").read_bytes() == (apart["sound"] / "master.flac").read_bytes()
     with soundfile.SoundFile(tmp_path / "master.flac") as master:
-        assert (master.title, master.artist) == ("Cozy lofi · 76 bpm · D minor", "LoFi Empire")
+        key = json.loads((tmp_path / "internal/compose.json").read_text())["measured"]["key"]
+        assert (master.title, master.artist) == (f"Cozy lofi · 76 bpm · {key}", "LoFi Empire")
 
 
 def test_a_longer_piece_and_a_larger_frame_may_take_longer():

@@ -308,4 +308,4 @@ def counts(database: Database) -> dict[str, int]:
     """How many jobs there are in each state."""
     with database.read() as session:
         rows = session.execute(sa.select(Job.state, sa.func.count()).group_by(Job.state))
-        return dict(rows.tuples().all())
+        return {row[0]: row[1] for row in rows}

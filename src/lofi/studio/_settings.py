@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lofi.brief import InputError
@@ -177,11 +177,22 @@ def check_settings(values: dict[str, Any], where: str = "") -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"setting {name}{where}: {first['msg']} (it is {first.get('input')!r})."
-        ) from error
+        raise _wrong(error, (), where) from error
+
+
+def check_group(group: str, values: dict[str, Any]) -> None:
+    """Raise InputError unless these are values of a group, whatever the environment says."""
+    kind = Settings.model_fields[group].annotation
+    try:
+        TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        raise _wrong(error, (group,), "") from error
+
+
+def _wrong(error: ValidationError, group: tuple[str, ...], where: str) -> InputError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in (*group, *first["loc"]))
+    return InputError(f"setting {name}{where}: {first['msg']} (it is {first.get('input')!r}).")
 
 
 def _refuse_unknown(values: dict[str, Any], file: Path) -> None:

@@ -26,7 +26,7 @@ from lofi.studio._commission import commission
 from lofi.studio._database import Database
 from lofi.studio._events import record
 from lofi.studio._jobs import PRIORITIES, Order
-from lofi.studio._settings import Settings, check_settings
+from lofi.studio._settings import Settings, check_group, check_settings
 from lofi.studio._storage import Storage
 from lofi.studio._tables import Artifact, Job, Preference, now
 from lofi.studio._worker import WorkerProcess
@@ -353,6 +353,8 @@ def _overlaid(base: Settings, changes: dict[str, dict[str, Any]]) -> Settings:
             if setting not in known:
                 raise InputError(f"unknown setting {name}.{setting}. There are {', '.join(known)}.")
         values[name] |= change
+        # By itself too: the environment goes before it, and would hide a value that is wrong.
+        check_group(name, values[name])
     settings = check_settings(values)
     for mood in settings.daily.moods:
         find_mood(mood)
