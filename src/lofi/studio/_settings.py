@@ -182,7 +182,7 @@ def check_settings(values: dict[str, Any], where: str = "") -> Settings:
 
 def check_group(group: str, values: dict[str, Any]) -> None:
     """Raise InputError unless these are values of a group, whatever the environment says."""
-    kind = Settings.model_fields[group].annotation
+    kind: Any = Settings.model_fields[group].annotation
     try:
         TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
