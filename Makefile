@@ -27,7 +27,7 @@ test: .venv/.dev  ## install what the tests need, and run everything
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/pyright
-	.venv/bin/pytest -n 2 --dist loadfile
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 benchmarks: .venv/.dev
 	.venv/bin/python benchmarks/package.py --write
