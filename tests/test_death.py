@@ -50,10 +50,10 @@ def test_killed_at_each_point_jobs_end_whole_and_once(studio: Studio, working):
 def torture(studio: Studio, start: Callable[[], Process], workers: int, seed: int) -> None:
     """Kill what works at random moments until fifty jobs have ended."""
     chance = random.Random(seed)
-    # Three pieces in six looks, asked for again and again: what they share is made once.
-    looks = [(p, t) for t in TEMPLATES for p in list(PALETTES)[:2]]
+    # Three pieces in three looks, asked for again and again: what they share is made once.
+    looks = [(p, t) for t in TEMPLATES for p in list(PALETTES)[:1]]
     briefs = [
-        brief(i % 3, palette=p, template=t) for i in range(50) for p, t in [looks[i // 3 % 6]]
+        brief(i % 3, palette=p, template=t) for i in range(50) for p, t in [looks[i // 3 % 3]]
     ]
     ids = order(studio, *briefs)
     processes = [start() for _ in range(workers)]
@@ -67,8 +67,8 @@ def torture(studio: Studio, start: Callable[[], Process], workers: int, seed: in
         if not open_jobs:
             break
         assert time.monotonic() < deadline, f"{open_jobs} jobs left after {kills} kills"
-        if kills < 12:
-            time.sleep(chance.uniform(1.0, 6.0))
+        if kills < 10:
+            time.sleep(chance.uniform(1.0, 5.0))
             victim = chance.choice(processes)
             victim.kill()
             kills += 1
@@ -76,7 +76,7 @@ def torture(studio: Studio, start: Callable[[], Process], workers: int, seed: in
             processes.append(start())
         else:
             time.sleep(0.2)
-    assert kills >= 5
+    assert kills >= 4
     see_that_all_is_well(studio, ids)
 
 
