@@ -270,15 +270,6 @@ class Studio:
         with self.database.read() as session:
             return set(session.scalars(sa.select(Artifact.sha256).distinct()))
 
-    def unfinished(self, job_ids: Sequence[str]) -> list[str]:
-        """Those of some jobs that have not ended."""
-        with self.database.read() as session:
-            return list(
-                session.scalars(
-                    sa.select(Job.id).where(Job.id.in_(job_ids), Job.state.not_in(_jobs.ENDED))
-                )
-            )
-
 
 def lock_folder(folder: Path) -> IO[str]:
     """Claim a data folder until the file is closed. Raises LofiError if another process has it."""
