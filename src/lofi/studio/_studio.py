@@ -28,7 +28,7 @@ from lofi.studio._events import record
 from lofi.studio._jobs import PRIORITIES, Order
 from lofi.studio._settings import Settings, check_group, check_settings
 from lofi.studio._storage import Storage
-from lofi.studio._tables import Artifact, Job, Preference, now
+from lofi.studio._tables import Artifact, Preference, now
 from lofi.studio._worker import WorkerProcess
 
 # What may be set while the studio runs; where things lie and who may reach it is set in a file.
