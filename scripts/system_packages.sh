@@ -1,6 +1,7 @@
 #!/bin/sh
 # What the tests need beyond Python: libfluidsynth plays SoundFonts, ffmpeg, a program of its own,
-# checks our loudness by its meter, and PostgreSQL and Redis are started by the tests themselves.
+# checks our loudness by its meter, Chromium opens the dashboard, and PostgreSQL and Redis are started
+# by the tests themselves.
 # The product runs without any of them.
 set -eu
 python=$(dirname "$0")/../.venv/bin/python
@@ -12,14 +13,19 @@ have_postgres() {
     command -v initdb >/dev/null && command -v postgres >/dev/null
 }
 have_redis() { command -v redis-server >/dev/null; }
+have_chromium() {
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null ||
+        [ -x "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" ]
+}
 if "$python" -c 'import ctypes.util, sys; sys.exit(not ctypes.util.find_library("fluidsynth"))' &&
-    command -v ffmpeg >/dev/null && have_postgres && have_redis; then
+    command -v ffmpeg >/dev/null && have_postgres && have_redis && have_chromium; then
     exit 0
 fi
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 if command -v apt-get >/dev/null; then
     packages="libfluidsynth3 ffmpeg"
     services=""
+    have_chromium || packages="$packages chromium"
     have_postgres || { packages="$packages postgresql" services="$services postgresql"; }
     have_redis || { packages="$packages redis-server" services="$services redis-server"; }
     policy=/usr/sbin/policy-rc.d
@@ -41,8 +47,9 @@ elif command -v brew >/dev/null; then
     brew install --quiet fluid-synth ffmpeg
     have_postgres || brew install --quiet postgresql@16
     have_redis || brew install --quiet redis
+    have_chromium || brew install --quiet --cask google-chrome
 else
-    echo "Install FluidSynth's library (libfluidsynth), ffmpeg, PostgreSQL and Redis with your" \
-        "package manager, then run again." >&2
+    echo "Install FluidSynth's library (libfluidsynth), ffmpeg, Chromium, PostgreSQL and Redis with" \
+        "your package manager, then run again." >&2
     exit 1
 fi

@@ -187,7 +187,12 @@ class Approval(Table):
 
 
 class Release(Table):
-    """A track on its way to a platform, or there. `session_uri` is that of a resumable upload."""
+    """A track on its way to a platform, or there. `session_uri` is that of a resumable upload.
+
+    state: `planned` (waits for its turn), `uploading`, `uploaded` (there, and not yet public),
+    `published`, `missed` (its moment passed while nothing ran: a person decides), `failed`,
+    `needs_attention` (nobody can say whether it is there: a person looks), `cancelled`.
+    """
 
     __tablename__ = "releases"
 
@@ -200,6 +205,8 @@ class Release(Table):
     publish_at: Mapped[datetime | None] = mapped_column(index=True)
     session_uri: Mapped[str | None]
     remote_id: Mapped[str | None] = mapped_column(unique=True)
+    worker_id: Mapped[str | None] = mapped_column(sa.String(64))  # who uploads it now
+    error: Mapped[str | None]  # what went wrong, and what to do
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
@@ -221,7 +228,11 @@ class Schedule(Table):
 
 
 class Comment(Table):
-    """A comment under a release, as the platform told it."""
+    """A comment under a release, as the platform told it, and what was made of it here.
+
+    state: `published`, `held`, `spam`, `rejected`. `category` and `confidence` are guessed from the
+    text; `reply` is a draft that a person edits; `handled_at` says that it needs nobody any more.
+    """
 
     __tablename__ = "comments"
 
@@ -233,6 +244,11 @@ class Comment(Table):
     text: Mapped[str]
     state: Mapped[str] = mapped_column(index=True)
     category: Mapped[str | None]
+    confidence: Mapped[float | None]
+    likes: Mapped[int] = mapped_column(default=0)
+    reply: Mapped[str | None]
+    handled_at: Mapped[datetime | None]
+    handled_by: Mapped[str | None]
     published_at: Mapped[datetime]
     updated_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -248,6 +264,57 @@ class Metric(Table):
     name: Mapped[str]
     value: Mapped[float]
     at: Mapped[datetime]
+
+
+class Credential(Table):
+    """The key to an account on a platform, encrypted, and whose account it is.
+
+    `problem` is what a person must do something about; the key is kept all the same.
+    """
+
+    __tablename__ = "credentials"
+
+    platform: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str]
+    account: Mapped[str]  # its name
+    scopes: Mapped[list[str]]
+    sealed: Mapped[str]
+    problem: Mapped[str | None]
+    connected_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Quota(Table):
+    """What was used of a bucket of a platform's quota on a day of the platform's calendar."""
+
+    __tablename__ = "quota"
+
+    platform: Mapped[str] = mapped_column(primary_key=True)
+    bucket: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[str] = mapped_column(sa.String(10), primary_key=True)  # 2026-11-28
+    used: Mapped[int] = mapped_column(default=0)
+
+
+class Experiment(Table):
+    """Two or more thumbnails or titles of a release, shown by turns.
+
+    state: `running`, `decided`, `undecided` (ended without a winner), `stopped`. `arms` and `turns`
+    are plain values: what is shown, and from when to when it was.
+    """
+
+    __tablename__ = "experiments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    release_id: Mapped[int] = mapped_column(sa.ForeignKey("releases.id"), index=True)
+    kind: Mapped[str]
+    state: Mapped[str] = mapped_column(default="running", index=True)
+    arms: Mapped[dict[str, Any]]
+    turns: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    winner: Mapped[str | None]
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Preference(Table):
