@@ -30,6 +30,23 @@ from lofi.channel._quota import (
     pacific_day,
     states,
 )
+from lofi.channel._upload import (
+    CHUNK,
+    Lookalike,
+    SessionGoneError,
+    StoppedError,
+    Upload,
+    add_to_playlist,
+    find_lookalikes,
+    insert_call,
+    open_session,
+    read_states,
+    read_video,
+    rehearsal,
+    set_thumbnail,
+    update_video,
+    wider,
+)
 from lofi.channel._youtube import (
     AmbiguousError,
     Api,
@@ -47,10 +64,12 @@ from lofi.channel._youtube import (
 )
 
 __all__ = [
-    "BUCKETS", "COSTS", "FIGURES", "MANAGE", "PACIFIC", "AmbiguousError", "Api", "AuthError",
-    "BucketState", "Client", "Endpoints", "Ledger", "Listing", "Media", "QuotaError",
-    "RefusedError", "Tokens", "TrackFacts", "TransientError", "UploadLimitError", "YouTube",
-    "YouTubeError", "chapters", "check_listing", "consent", "limits", "name_track", "next_reset",
-    "pacific_day", "pages", "read_client", "redacted", "refresh", "revoke", "states", "tags_length",
-    "write_listing",
+    "BUCKETS", "CHUNK", "COSTS", "FIGURES", "MANAGE", "PACIFIC", "AmbiguousError", "Api",
+    "AuthError", "BucketState", "Client", "Endpoints", "Ledger", "Listing", "Lookalike", "Media",
+    "QuotaError", "RefusedError", "SessionGoneError", "StoppedError", "Tokens", "TrackFacts",
+    "TransientError", "Upload", "UploadLimitError", "YouTube", "YouTubeError", "add_to_playlist",
+    "chapters", "check_listing", "consent", "find_lookalikes", "insert_call", "limits",
+    "name_track", "next_reset", "open_session", "pacific_day", "pages", "read_client",
+    "read_states", "read_video", "redacted", "refresh", "rehearsal", "revoke", "set_thumbnail",
+    "states", "tags_length", "update_video", "wider", "write_listing",
 ]  # fmt: skip

@@ -540,6 +540,10 @@ class YouTube:
                     raise
                 self._sleep(pause_s * random.uniform(1.0, 1.5))
 
+    def renew(self) -> None:
+        """Have a fresh key, where YouTube did not know the last one. Raises AuthError."""
+        self._authorise(True)
+
     def send(self, request: Request) -> Answer:
         """Send a request once; with a fresh key again, should YouTube not know the first.
 

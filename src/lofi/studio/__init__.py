@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _models as models
+    from lofi.studio import _releases as releases
+    from lofi.studio import _rounds as rounds
     from lofi.studio import _tracks as tracks
+    from lofi.studio import _uploads as uploads
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
@@ -80,22 +83,25 @@ _MODULES = {
     "figures": "_figures",
     "jobs": "_jobs",
     "models": "_models",
+    "releases": "_releases",
+    "rounds": "_rounds",
     "tracks": "_tracks",
+    "uploads": "_uploads",
 }  # whose functions are used by the module's name
 
 __all__ = [
-    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES",
-    "WRITABLE", "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed",
-    "Database", "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits",
-    "NotFoundError", "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage",
-    "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access", "accounts",
-    "analytics", "build_dataset", "collect_garbage", "commission", "compose_corpus",
-    "corpus_diversity", "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate",
-    "events", "examine", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
-    "load_settings", "lock_folder", "make", "make_many", "models", "once", "open_database",
-    "open_studio", "order_or_resume", "processes", "read_card", "read_entries", "read_head",
-    "read_timeline", "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way",
-    "upcoming", "watch", "write_score",
+    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
+    "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
+    "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
+    "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
+    "TimedNote", "TimedSection", "Timeline", "Watch", "access", "accounts", "analytics",
+    "build_dataset", "collect_garbage", "commission", "compose_corpus", "corpus_diversity",
+    "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate", "events", "examine",
+    "figures", "import_corpora", "jobs", "judge_upload", "lanes_of", "load_settings", "lock_folder",
+    "make", "make_many", "models", "once", "open_database", "open_studio", "order_or_resume",
+    "processes", "read_card", "read_entries", "read_head", "read_timeline", "releases", "rounds",
+    "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way", "upcoming",
+    "uploads", "watch", "write_score",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -74,8 +75,17 @@ def client_of(studio: Studio) -> YouTube:
             lambda fresh: access_token(studio, fresh=fresh),
             QuotaLedger(studio.database, studio.settings),
             endpoints=endpoints(),
+            sleep=lambda seconds: _rest(studio, seconds),
         )
     return studio.api
+
+
+def _rest(studio: Studio, seconds: float) -> None:
+    """Wait, but not while the studio is being closed."""
+    if studio.rounds is None:
+        time.sleep(seconds)
+    else:
+        studio.rounds.rest(seconds)
 
 
 def not_connected() -> AuthError:
@@ -416,10 +426,11 @@ def note_problem(studio: Studio, problem: str, *, sealed: str | None = None) -> 
     """Note beside the key what a person must do something about."""
     with studio.database.write() as session:
         row = session.get(Credential, PLATFORM, with_for_update=True)
-        if row is None or row.problem == problem or (sealed and row.sealed != sealed):
+        if row is None or (sealed and row.sealed != sealed):
             return
+        if row.problem != problem:
+            record(session, "youtube", "has a problem", "account", PLATFORM, problem=problem)
         row.problem, row.updated_at = problem, now()
-        record(session, "youtube", "has a problem", "account", PLATFORM, problem=problem)
 
 
 @contextmanager
