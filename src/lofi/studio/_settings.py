@@ -124,6 +124,16 @@ class Wording:
     rewrite_within_s: float = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class YouTube:
+    """What may be done on YouTube. Nothing is uploaded before `uploads` is true."""
+
+    uploads: bool = False
+    playlist: str = ""  # the id of one of the channel's own, for what is released
+    units_per_day: int = 10_000  # of the quota; more where Google has granted it
+    uploads_per_day: int = 100
+
+
 class Settings(BaseSettings):
     """Every setting. `LOFI_VIDEO__FPS=24` in the environment sets `video.fps`."""
 
@@ -145,6 +155,7 @@ class Settings(BaseSettings):
     work: Work = Field(default_factory=Work)
     daily: Daily = Field(default_factory=Daily)
     listing: Wording = Field(default_factory=Wording)
+    youtube: YouTube = Field(default_factory=YouTube)
 
     @classmethod
     def settings_customise_sources(
