@@ -18,6 +18,7 @@ from lofi.brief import Brief, InputError, Key, LofiError, read_duration
 from lofi.cli._common import Config, Json, say, warn
 from lofi.cli._jobs import jobs_app, opened, showing, track_app
 from lofi.cli._keep import db_app, storage_app, token_app
+from lofi.cli._schedule import schedule_app
 
 if TYPE_CHECKING:
     import socket
@@ -28,6 +29,7 @@ serve_app = typer.Typer()
 for _name, _app in (
     ("jobs", jobs_app),
     ("track", track_app),
+    ("schedule", schedule_app),
     ("db", db_app),
     ("storage", storage_app),
     ("token", token_app),

@@ -20,6 +20,7 @@ from lofi.web import (
     _metrics,
     _orders,
     _problems,
+    _schedule,
     _studio,
     _tracks,
 )
@@ -37,6 +38,7 @@ _ROUTERS = (
     _tracks.router,
     _files.router,
     _library.router,
+    _schedule.router,
     _studio.router,
     _metrics.router,
     _live.router,
