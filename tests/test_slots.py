@@ -1,6 +1,7 @@
 """Slots: they come when the clock on the wall says so, once, in every zone; and what fits."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,7 +18,7 @@ ZONES = (
     "America/Sao_Paulo", "Pacific/Apia", "Europe/Dublin", "Africa/Casablanca", "Asia/Kathmandu",
     "Africa/Cairo", "Pacific/Chatham",
 )  # fmt: skip
-MOMENTS = st.datetimes(datetime(2010, 1, 1), datetime(2035, 1, 1)).map(  # noqa: DTZ001
+MOMENTS = st.datetimes(datetime(2010, 1, 1), datetime(2035, 1, 1)).map(
     lambda d: d.replace(microsecond=0, tzinfo=UTC)
 )
 
@@ -60,7 +61,7 @@ def as_the_wall_clock_has_it(local: datetime, zone: ZoneInfo) -> datetime:
     if fits:
         return min(fits)
     # In a gap: the offset that held before it.
-    for before, after in zip(hours, hours[1:], strict=False):
+    for before, after in pairwise(hours):
         a, b = before.astimezone(zone), after.astimezone(zone)
         if a.replace(tzinfo=None) <= local <= b.replace(tzinfo=None):
             offset = a.utcoffset()
@@ -77,7 +78,7 @@ def test_a_daily_slot_comes_once_for_every_day_of_the_calendar(span, hour, minut
     wanted = set()
     day = begin.astimezone(zone).date() - timedelta(days=2)
     for _ in range(15):
-        local = datetime(day.year, day.month, day.day, hour, minute)  # noqa: DTZ001
+        local = datetime(day.year, day.month, day.day, hour, minute)
         at = as_the_wall_clock_has_it(local, zone)
         if begin <= at < end:
             wanted.add(at)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
-    from lofi.studio._calendar import best_hours, believed_hours, calendar_between, upcoming
+    from lofi.studio._calendar import believed_hours, best_hours, calendar_between, upcoming
     from lofi.studio._catalogue import import_corpora, read_card
     from lofi.studio._child import Child, Crashed, Overdue
     from lofi.studio._commission import Commission, commission

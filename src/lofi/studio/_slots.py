@@ -354,12 +354,12 @@ def _require_fit(
         raise InputError(f"{_local(at, spread)} is too far away. Give one within three years.")
     found = conflicts(at, others, spread, slots)
     # A moment outside all slots was given on purpose; the calendar marks it.
-    if hard := [c for c in found if c.kind != "outside"]:
-        if not anyway:
-            raise ConflictError(
-                f"a release on {_local(at, spread)} does not fit: {hard[0].reason} "
-                "Choose another moment, or say that it shall be there anyway."
-            )
+    hard = [c for c in found if c.kind != "outside"]
+    if hard and not anyway:
+        raise ConflictError(
+            f"a release on {_local(at, spread)} does not fit: {hard[0].reason} "
+            "Choose another moment, or say that it shall be there anyway."
+        )
 
 
 def _local(at: datetime, spread: Rules) -> str:

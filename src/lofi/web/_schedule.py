@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Path, Query
+from fastapi import APIRouter, Body, Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lofi.studio import (
-    best_hours,
     believed_hours,
+    best_hours,
     calendar_between,
     slots,
     upcoming,
