@@ -65,8 +65,8 @@ class Hour:
     """What is believed of one hour of the week, as a factor on the views of an average hour.
 
     `factor` is that of the expected effect; the true one is from `low` to `high` with a probability
-    of 90 %. `above` is the probability that the hour is better than the average one. `releases` were
-    seen in this hour, `near` within two hours of it on any weekday.
+    of 90 %. `above` is the probability that the hour is better than the average one. `releases`
+    were seen in this hour, `near` within two hours of it on any weekday.
     """
 
     hour: int

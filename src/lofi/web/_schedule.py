@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Path
+from fastapi import APIRouter, Body, Path, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lofi.studio import (
     believed_hours,
     best_hours,
     calendar_between,
+    once,
     slots,
     upcoming,
 )
-from lofi.web._who import Publisher, Reader, TheStudio
+from lofi.web._jobs import replayed
+from lofi.web._who import IdempotencyKey, Publisher, Reader, TheStudio
 
 router = APIRouter(tags=["schedule"])
 
@@ -307,10 +310,17 @@ def list_slots(studio: TheStudio, _: Reader) -> Slots:
 
 
 @router.post("/api/schedule/slots", status_code=201, summary="Add a slot")
-def add_slot(new: NewSlot, studio: TheStudio, who: Publisher) -> SlotView:
+def add_slot(
+    new: NewSlot,
+    studio: TheStudio,
+    who: Publisher,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> SlotView:
     """Add a time at which releases may go out, again and again."""
-    with studio.database.write() as session:
-        made = slots.add(
+
+    def write(session: Any) -> dict[str, Any]:
+        return slots.add(
             session,
             studio.settings(),
             new.name,
@@ -319,6 +329,13 @@ def add_slot(new: NewSlot, studio: TheStudio, who: Publisher) -> SlotView:
             auto=new.auto,
             actor=who.name,
         )
+
+    request = f"add slot {new.model_dump_json()}"
+    made, again = once(
+        studio.database, who.name, idempotency_key, request, lambda: write, status=201
+    )
+    if again:
+        replayed(response)
     return SlotView(**made)
 
 
@@ -446,71 +463,103 @@ def plan_track(
     track_id: str,
     studio: TheStudio,
     who: Publisher,
+    response: Response,
     body: Annotated[PlanOrder, Body(default_factory=PlanOrder)],
+    idempotency_key: IdempotencyKey = None,
 ) -> Planned:
     """Plan an approved track. 409 if it is not approved, or does not fit at that moment."""
-    believed = believed_hours(studio) if body.at is None and body.choose == "best" else None
-    with studio.database.write() as session:
-        release = slots.plan(
-            session,
-            studio.settings(),
-            track_id,
-            at=body.at,
-            choose=body.choose,
-            privacy=body.privacy,
-            anyway=body.anyway,
-            believed=believed,
-            actor=who.name,
-        )
-        return _planned(release)
 
+    def prepare() -> Callable[[Any], dict[str, Any]]:
+        # Before the transaction: it takes a while, and others want to write.
+        believed = believed_hours(studio) if body.at is None and body.choose == "best" else None
 
-def _planned(release: Any) -> Planned:
-    return Planned(**slots.planned(release))
+        def write(session: Any) -> dict[str, Any]:
+            release = slots.plan(
+                session,
+                studio.settings(),
+                track_id,
+                at=body.at,
+                choose=body.choose,
+                privacy=body.privacy,
+                anyway=body.anyway,
+                believed=believed,
+                actor=who.name,
+            )
+            return slots.planned(release)
+
+        return write
+
+    request = f"plan {track_id} {body.model_dump_json()}"
+    planned, again = once(studio.database, who.name, idempotency_key, request, prepare, status=201)
+    if again:
+        replayed(response)
+    return Planned(**planned)
 
 
 @router.post("/api/schedule/fill", summary="Plan approved tracks into free slots")
 def fill_slots(
     studio: TheStudio,
     who: Publisher,
+    response: Response,
     body: Annotated[FillOrder, Body(default_factory=FillOrder)],
+    idempotency_key: IdempotencyKey = None,
 ) -> Filled:
     """Plan approved tracks without a release, the oldest approval first, each in the next slot."""
-    with studio.database.write() as session:
+
+    def write(session: Any) -> dict[str, Any]:
         made = slots.plan_all(session, studio.settings(), count=body.count, actor=who.name)
-        return Filled(items=[_planned(release) for release in made])
+        return {"items": [slots.planned(release) for release in made]}
+
+    request = f"fill {body.model_dump_json()}"
+    filled, again = once(studio.database, who.name, idempotency_key, request, lambda: write)
+    if again:
+        replayed(response)
+    return Filled(**filled)
 
 
 @router.patch("/api/schedule/releases/{release_id}", summary="Move a release")
 def move_release(release_id: Id, body: MoveOrder, studio: TheStudio, who: Publisher) -> Planned:
     """Move a release that was not begun. 409 if it does not fit there."""
     with studio.database.write() as session:
-        return _planned(
-            slots.move(
-                session,
-                studio.settings(),
-                release_id,
-                body.at,
-                anyway=body.anyway,
-                actor=who.name,
-            )
+        moved = slots.move(
+            session,
+            studio.settings(),
+            release_id,
+            body.at,
+            anyway=body.anyway,
+            actor=who.name,
         )
+        return Planned(**slots.planned(moved))
 
 
 @router.delete("/api/schedule/releases/{release_id}", summary="Take a release out of the schedule")
 def cancel_release(release_id: Id, studio: TheStudio, who: Publisher) -> Planned:
     """Cancel a release that was not begun; its track can be planned again."""
     with studio.database.write() as session:
-        return _planned(slots.cancel(session, release_id, actor=who.name))
+        return Planned(**slots.planned(slots.cancel(session, release_id, actor=who.name)))
 
 
 @router.post("/api/schedule/releases/{release_id}/answer", summary="Say what a missed one becomes")
-def answer_missed(release_id: Id, body: MissedAnswer, studio: TheStudio, who: Publisher) -> Planned:
+def answer_missed(
+    release_id: Id,
+    body: MissedAnswer,
+    studio: TheStudio,
+    who: Publisher,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> Planned:
     """Say what becomes of a release whose moment passed while nothing ran."""
-    with studio.database.write() as session:
-        return _planned(
+
+    def write(session: Any) -> dict[str, Any]:
+        return slots.planned(
             slots.resolve(session, studio.settings(), release_id, body.how, actor=who.name)
         )
+
+    request = f"answer {release_id} {body.how}"
+    answered, again = once(studio.database, who.name, idempotency_key, request, lambda: write)
+    if again:
+        replayed(response)
+    return Planned(**answered)
 
 
 # Best hours ------------------------------------------------------------------------------------
