@@ -50,7 +50,7 @@ def list_schedule(
 
     with opened(config) as house, house.database.read() as session:
         begin = datetime.now(UTC)
-        found = studio.calendar_between(
+        found = studio.calendar.between(
             session, house.settings(), begin, begin + timedelta(days=days)
         )
         there = studio.slots.listing(session)
@@ -183,7 +183,7 @@ def plan_track(
     with opened(config) as house:
         settings = house.settings()
         moment = studio.slots.read_moment(at, settings) if at else None
-        believed = studio.believed_hours(house) if best else None
+        believed = studio.calendar.believed_hours(house) if best else None
         with house.database.write() as session:
             release = studio.slots.plan(
                 session,
@@ -320,7 +320,7 @@ def hours(json_: Json = False, config: Config = None) -> None:
     from lofi import studio
 
     with opened(config) as house:
-        found = studio.best_hours(house)
+        found = studio.calendar.best_hours(house)
     if json_:
         say(json.dumps(found, indent=2))
         return

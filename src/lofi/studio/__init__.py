@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
+    from lofi.studio import _calendar as calendar
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _models as models
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
-    from lofi.studio._calendar import believed_hours, best_hours, calendar_between, upcoming
+    from lofi.studio._calendar import upcoming
     from lofi.studio._catalogue import import_corpora, read_card
     from lofi.studio._child import Child, Crashed, Overdue
     from lofi.studio._commission import Commission, commission
@@ -48,7 +49,7 @@ _HOME = {
     "_analytics": ("analytics",),
     "_answers": ("KeyReusedError", "once"),
     "_batch": ("BatchResult", "make_many"),
-    "_calendar": ("best_hours", "believed_hours", "calendar_between", "upcoming"),
+    "_calendar": ("upcoming",),
     "_catalogue": ("import_corpora", "read_card"),
     "_child": ("Child", "Crashed", "Overdue"),
     "_commission": ("Commission", "commission"),
@@ -76,6 +77,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
+    "calendar": "_calendar",
     "figures": "_figures",
     "jobs": "_jobs",
     "models": "_models",
@@ -88,14 +90,14 @@ __all__ = [
     "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
     "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
     "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
-    "TimedNote", "TimedSection", "Timeline", "Watch", "access", "analytics", "believed_hours",
-    "best_hours", "build_dataset", "calendar_between", "collect_garbage", "commission",
-    "compose_corpus", "corpus_diversity", "corpus_stats", "default_settings", "deliver",
-    "draw_stats", "evaluate", "events", "examine", "figures", "import_corpora", "jobs",
-    "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many", "models",
-    "once", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
-    "read_entries", "read_head", "read_timeline", "run_stage", "slots", "stage_key", "tokenize",
-    "tracks", "train_model", "under_way", "upcoming", "watch", "write_score",
+    "TimedNote", "TimedSection", "Timeline", "Watch", "access", "analytics", "build_dataset",
+    "calendar", "collect_garbage", "commission", "compose_corpus", "corpus_diversity",
+    "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate", "events", "examine",
+    "figures", "import_corpora", "jobs", "judge_upload", "lanes_of", "load_settings", "lock_folder",
+    "make", "make_many", "models", "once", "open_database", "open_studio", "order_or_resume",
+    "processes", "read_card", "read_entries", "read_head", "read_timeline", "run_stage", "slots",
+    "stage_key", "tokenize", "tracks", "train_model", "under_way", "upcoming", "watch",
+    "write_score",
 ]  # fmt: skip
 
 

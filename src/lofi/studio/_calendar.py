@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from lofi.channel import (
     Conflict,
     Seen,
     Slot,
+    at_local,
     conflicts,
     learn_hours,
     openings,
@@ -115,7 +116,7 @@ def _runs(daily: Daily, moment: datetime) -> Iterator[datetime]:
 # A calendar ------------------------------------------------------------------------------------
 
 
-def calendar_between(
+def between(
     session: Session,
     settings: Settings,
     begin: datetime,
@@ -130,9 +131,12 @@ def calendar_between(
     delayed `jobs`. Raises InputError for a span of no or more than 62 days.
     """
     moment = moment or now()
+    _slots.require_near(begin)
+    _slots.require_near(end)
     if not timedelta(0) < end - begin <= _LONGEST:
         raise InputError(f"a calendar has 1 to {_LONGEST.days} days. Ask for such a span.")
     spread = _slots.rules(settings)
+    zone = ZoneInfo(spread.time_zone)
     rows = [row for row in _slots.rows(session) if row.enabled]
     slots = [Slot(row.cron, row.time_zone) for row in rows]
     taken = _slots.taken(session)
@@ -174,6 +178,7 @@ def calendar_between(
             "state": release.state,
             "privacy": release.privacy,
             "publish_at": told(release.publish_at),
+            "local": _local(release.publish_at, zone),
             "movable": release.state in _slots.MAY_MOVE,
             "chosen": release.detail.get("chosen"),
             "why": release.detail.get("why"),
@@ -201,6 +206,7 @@ def calendar_between(
         "openings": [
             {
                 "at": told(o.at),
+                "local": _local(o.at, zone),
                 "slot_id": rows[o.slot].id,
                 "name": rows[o.slot].name,
                 "free": not conflicts(o.at, taken, spread),
@@ -208,12 +214,55 @@ def calendar_between(
             for o in comes
         ],
         "tray": _slots.tray(session),
-        "daily": [told(run.astimezone(UTC)) for run in islice(runs, _MOST)],
+        "daily": [
+            {"at": told(run.astimezone(UTC)), "local": _local(run, zone)}
+            for run in islice(runs, _MOST)
+        ],
         "jobs": [
-            {"id": j.id, "title": j.title, "state": j.state, "not_before": told(j.not_before)}
+            {
+                "id": j.id,
+                "title": j.title,
+                "state": j.state,
+                "not_before": told(j.not_before),
+                "local": _local(j.not_before, zone),
+            }
             for j in jobs
         ],
     }
+
+
+def _local(moment: datetime | None, zone: ZoneInfo) -> str | None:
+    return moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M") if moment else None
+
+
+def days_from(settings: Settings, first: date, count: int) -> tuple[datetime, datetime]:
+    """When `count` days of the channel's calendar begin and end."""
+    zone = ZoneInfo(_slots.rules(settings).time_zone)
+    begin, end = (
+        at_local(datetime.combine(day, time()), zone)
+        for day in (first, first + timedelta(days=count))
+    )
+    return begin, end
+
+
+def today(settings: Settings, moment: datetime | None = None) -> datetime:
+    """Now, as clocks in the channel's time zone show it."""
+    return (moment or now()).astimezone(ZoneInfo(_slots.rules(settings).time_zone))
+
+
+def skipped_hours(settings: Settings, first: date, count: int) -> set[tuple[str, int]]:
+    """Hours, such as ("2026-03-29", 2), that clocks skip in `count` days from `first` on."""
+    zone = ZoneInfo(_slots.rules(settings).time_zone)
+    found = set()
+    for day in (first + timedelta(days=d) for d in range(count)):
+        for hour in range(24):
+            local = datetime.combine(day, time(hour))
+            last = local + timedelta(minutes=59)
+            if all(
+                at_local(t, zone).astimezone(zone).replace(tzinfo=None) != t for t in (local, last)
+            ):
+                found.add((day.isoformat(), hour))
+    return found
 
 
 # Best hours ------------------------------------------------------------------------------------

@@ -328,14 +328,22 @@ def read_moment(text: str, settings: Settings) -> datetime:
             f"{text[:60]!r} is no moment. Write it as 2026-12-03 18:30, or with an offset: "
             "2026-12-03T18:30:00+01:00."
         ) from error
+    require_near(read)
     if read.tzinfo is None:
         return at_local(read, ZoneInfo(rules(settings).time_zone))
     return read
 
 
+def require_near(moment: datetime) -> None:
+    """Raise InputError for a year that no calendar here has."""
+    if not 2000 <= moment.year <= 2200:
+        raise InputError(f"the year {moment.year} is not in the calendar: give one from 2000 on.")
+
+
 def _to_minute(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise InputError(f"{at} has no time zone. Write its offset, such as +01:00.")
+    require_near(at)
     return at.replace(second=0, microsecond=0)
 
 

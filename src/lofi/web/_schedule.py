@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Path, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from lofi.studio import (
-    believed_hours,
-    best_hours,
-    calendar_between,
-    once,
-    slots,
-    upcoming,
-)
+from lofi.brief import InputError
+from lofi.studio import Studio, calendar, once, slots, upcoming
 from lofi.web._jobs import replayed
 from lofi.web._who import IdempotencyKey, Publisher, Reader, TheStudio
 
@@ -24,6 +19,13 @@ router = APIRouter(tags=["schedule"])
 Id = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[1])]
 Text = Annotated[str, Field(max_length=200)]
 Privacy = Literal["private", "unlisted", "public"]
+Local = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d$",
+        description="Instead of `at`: a time on the clocks of the channel's time zone.",
+    ),
+]
 
 
 # What is to come -------------------------------------------------------------------------------
@@ -124,6 +126,7 @@ class CalendarRelease(BaseModel):
     state: str
     privacy: str
     publish_at: str | None
+    local: str | None = Field(description="The same on the clocks of the channel's time zone.")
     movable: bool
     chosen: str | None = Field(description="`hand`, `next`, `best`, `slot` or `now`.")
     why: str | None = Field(description="Why this moment was chosen.")
@@ -134,6 +137,7 @@ class OpeningView(BaseModel):
     """One coming of a slot."""
 
     at: str
+    local: str
     slot_id: int
     name: str
     free: bool = Field(description="Whether a release fits there.")
@@ -152,6 +156,19 @@ class TrayTrack(BaseModel):
     decided_at: str
 
 
+class DailyMoment(BaseModel):
+    """One coming of the daily run."""
+
+    at: str
+    local: str
+
+
+class DelayedJob(WaitingJob):
+    """A job that waits for its time, and when that is on the channel's clocks."""
+
+    local: str
+
+
 _RELEASE = {
     "id": 12,
     "track_id": "quiet-harbour-1f0c2d3e",
@@ -162,6 +179,7 @@ _RELEASE = {
     "state": "planned",
     "privacy": "public",
     "publish_at": "2026-12-03T17:30:00.000Z",
+    "local": "2026-12-03T18:30",
     "movable": True,
     "chosen": "next",
     "why": "the next free slot",
@@ -184,6 +202,7 @@ class Calendar(BaseModel):
                     "openings": [
                         {
                             "at": "2026-12-07T17:30:00.000Z",
+                            "local": "2026-12-07T18:30",
                             "slot_id": 1,
                             "name": "evenings",
                             "free": True,
@@ -201,7 +220,7 @@ class Calendar(BaseModel):
                             "decided_at": "2026-11-29T10:04:40.502Z",
                         }
                     ],
-                    "daily": ["2026-12-01T05:00:00.000Z"],
+                    "daily": [{"at": "2026-12-01T05:00:00.000Z", "local": "2026-12-01T06:00"}],
                     "jobs": [],
                 }
             ]
@@ -215,8 +234,8 @@ class Calendar(BaseModel):
     missed: list[CalendarRelease] = Field(description="Whenever they were: a person decides.")
     openings: list[OpeningView]
     tray: list[TrayTrack]
-    daily: list[str]
-    jobs: list[WaitingJob]
+    daily: list[DailyMoment]
+    jobs: list[DelayedJob]
 
 
 @router.get("/api/schedule/calendar", summary="The calendar between two moments")
@@ -225,7 +244,7 @@ def read_calendar(
 ) -> Calendar:
     """Releases with their conflicts, slots, missed ones, the tray, the daily run, delayed jobs."""
     with studio.database.read() as session:
-        return Calendar(**calendar_between(session, studio.settings(), begin, end))
+        return Calendar(**calendar.between(session, studio.settings(), begin, end))
 
 
 # Slots -----------------------------------------------------------------------------------------
@@ -403,12 +422,13 @@ class PlanOrder(BaseModel):
             "examples": [
                 {},
                 {"choose": "best", "privacy": "unlisted"},
-                {"at": "2026-12-03T18:30:00+01:00", "anyway": True},
+                {"local": "2026-12-03T18:30", "anyway": True},
             ]
         },
     )
 
     at: AwareDatetime | None = None
+    local: Local | None = None
     choose: Literal["next", "best"] = Field(
         "next",
         description="Without `at`: the next free slot, or one of the next two weeks by the best "
@@ -422,10 +442,14 @@ class MoveOrder(BaseModel):
     """Where a release is to be moved."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"at": "2026-12-04T18:30:00+01:00"}]}
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"at": "2026-12-04T18:30:00+01:00"}, {"local": "2026-12-04T18:30"}]
+        },
     )
 
-    at: AwareDatetime
+    at: AwareDatetime | None = None
+    local: Local | None = None
     anyway: bool = Field(False, description="Move it although spacing or the daily cap speak up.")
 
 
@@ -456,6 +480,14 @@ class Filled(BaseModel):
     items: list[Planned]
 
 
+def _moment(studio: Studio, body: PlanOrder | MoveOrder) -> datetime | None:
+    if body.local is None:
+        return body.at
+    if body.at is not None:
+        raise InputError("`at` and `local` are two ways to give a moment. Give one of them.")
+    return slots.read_moment(body.local, studio.settings())
+
+
 @router.post(
     "/api/schedule/tracks/{track_id}", status_code=201, summary="Plan the release of a track"
 )
@@ -471,14 +503,15 @@ def plan_track(
 
     def prepare() -> Callable[[Any], dict[str, Any]]:
         # Before the transaction: it takes a while, and others want to write.
-        believed = believed_hours(studio) if body.at is None and body.choose == "best" else None
+        at = _moment(studio, body)
+        believed = calendar.believed_hours(studio) if at is None and body.choose == "best" else None
 
         def write(session: Any) -> dict[str, Any]:
             release = slots.plan(
                 session,
                 studio.settings(),
                 track_id,
-                at=body.at,
+                at=at,
                 choose=body.choose,
                 privacy=body.privacy,
                 anyway=body.anyway,
@@ -520,12 +553,15 @@ def fill_slots(
 @router.patch("/api/schedule/releases/{release_id}", summary="Move a release")
 def move_release(release_id: Id, body: MoveOrder, studio: TheStudio, who: Publisher) -> Planned:
     """Move a release that was not begun. 409 if it does not fit there."""
+    at = _moment(studio, body)
+    if at is None:
+        raise InputError("it is not said where to. Give `at`, or `local`.")
     with studio.database.write() as session:
         moved = slots.move(
             session,
             studio.settings(),
             release_id,
-            body.at,
+            at,
             anyway=body.anyway,
             actor=who.name,
         )
@@ -623,4 +659,4 @@ class BestHoursView(BaseModel):
 @router.get("/api/schedule/hours", summary="The best hours of the week")
 def read_hours(studio: TheStudio, _: Reader) -> BestHoursView:
     """How good each hour is, learned from the channel's own figures, with intervals and reasons."""
-    return BestHoursView(**best_hours(studio))
+    return BestHoursView(**calendar.best_hours(studio))
