@@ -171,7 +171,7 @@ export function open(main) {
     const chip = event.target.closest("button[data-release]"), slot = event.target.closest("[data-plan]"), tray = event.target.closest("[data-track-pick]");
     if (chip) details(JSON.parse(chip.dataset.release));
     else if (slot) plan(slot.dataset.plan);
-    else if (tray) pick(tray);
+    else if (tray) plan($("[data-free]:not(.gone)", main)?.dataset.free ?? `${shifted($("table", main).dataset.now, 1)}T12:00`, JSON.parse(tray.dataset.trackPick).id);
     else if (event.target.id === "release-cancel") cancel(JSON.parse($("#move-form", main).dataset.release));
     else if (event.target.matches("[data-day]") && carried) put(event.target);
     else if (event.target.matches("[data-day]")) rove(event.target);
