@@ -177,7 +177,10 @@ def test_best_hours_are_learned_from_own_figures_and_chosen_by(database):
             good = number % 2 == 0
             at = begin + timedelta(days=number, hours=6 if good else -6)
             views = 1000 if good else 200
-            release = Release(track_id=track, platform="youtube", state="published", publish_at=at)
+            release = Release(
+                track_id=track, platform="youtube", state="published", privacy="public",
+                publish_at=at,
+            )  # fmt: skip
             session.add(release)
             session.flush()
             for hours, value in ((24, 0.6 * views), (47, views), (71, 3 * views)):

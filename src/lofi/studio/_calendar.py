@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, takewhile
@@ -158,7 +157,7 @@ def between(
         if release.state not in ("planned", "uploading", "uploaded") or not release.publish_at:
             return []
         others = list(taken)
-        del others[bisect_left(others, release.publish_at)]
+        others.remove(_slots.went_out(release))
         against = conflicts(release.publish_at, others, spread, slots)
         approval = standing_approval(session, track)
         if release.state == "planned" and (not approval or approval.id != release.approval_id):
@@ -271,7 +270,7 @@ def skipped_hours(settings: Settings, first: date, count: int) -> set[tuple[str,
 def believed_hours(studio: Studio) -> BestHours:
     """What the channel's own figures say of the hours of the week, in its time zone.
 
-    Learned from `views` of releases, 48 h after each went out.
+    Learned from `views` of public releases, 48 h after each went out.
     """
     zone = ZoneInfo(_slots.rules(studio.settings()).time_zone)
     with studio.database.read() as session:
@@ -280,20 +279,19 @@ def believed_hours(studio: Studio) -> BestHours:
 
 
 def seen_releases(session: Session) -> list[Seen]:
-    """The newest releases whose views at 48 h are known, from the figures that were collected."""
-    releases = session.execute(
-        sa.select(Release.id, Release.publish_at)
+    """The newest public releases whose views at 48 h are known, from what was collected."""
+    releases = session.scalars(
+        sa.select(Release)
         .where(
-            Release.publish_at.is_not(None),
-            Release.publish_at < now(),
-            Release.state.in_(("uploaded", "published")),
+            Release.state == "published",
+            Release.privacy == "public",  # others are watched by who was sent there
         )
-        .order_by(Release.publish_at.desc())
+        .order_by(Release.id.desc())
         .limit(_LEARNED_FROM)
     ).all()
     found: list[Seen] = []
     for first in range(0, len(releases), _AT_ONCE):
-        page = {row.id: row.publish_at for row in releases[first : first + _AT_ONCE]}
+        page = {r.id: _slots.went_out(r) for r in releases[first : first + _AT_ONCE]}
         rows = session.execute(
             sa.select(Metric.release_id, Metric.at, Metric.value)
             .where(

@@ -310,10 +310,22 @@ def _privacy(privacy: str | None, approval: Approval) -> str:
 
 def taken(session: Session, *, but: int | None = None) -> list[datetime]:
     """The moments of all releases that count, sorted."""
-    query = sa.select(Release.publish_at).where(
-        Release.state.in_(_COUNTS), Release.publish_at.is_not(None), Release.id != (but or 0)
+    rows = session.scalars(
+        sa.select(Release).where(
+            Release.state.in_(_COUNTS),
+            Release.id != (but or 0),
+            sa.or_(Release.publish_at.is_not(None), Release.privacy == "public"),
+        )
     )
-    return sorted(at for at in session.scalars(query) if at is not None)
+    return sorted(map(went_out, rows))
+
+
+def went_out(release: Release) -> datetime:
+    """When a release is, or was first, to be seen: without a moment, as soon as it could be."""
+    said = release.detail.get("published_at")
+    if isinstance(said, str):
+        return datetime.fromisoformat(said)
+    return release.publish_at or release.created_at
 
 
 def read_moment(text: str, settings: Settings) -> datetime:
