@@ -29,17 +29,18 @@ def house(api: Api) -> Api:
     api.client.post("/setup", data={"later": "true"})
     api.client.post("/api/schedule/slots", json={"name": "evenings", "when": "mon,thu 18:30"})
     with api.studio.database.write() as session:
-        for number, title in enumerate(
-            ("Amber Roads", "Paper Lanterns", "<b>Quiet</b> Harbour"), 1
+        for number, title, state, at in (
+            (1, "Amber Roads", "planned", on(10)),
+            (2, "Paper Lanterns", "missed", now() - timedelta(days=2)),
+            (3, "<b>Quiet</b> Harbour", "", None),
         ):
             track = put_track(session, number, title=title)
             tracks.decide(session, track, "approved", actor="test", privacy="public")
-            at = (on(10), now() - timedelta(days=2), None)[number - 1]
             if at:
                 session.add(
                     Release(
-                        track_id=track, platform="youtube", state="missed" if number == 2 else "planned",
-                        privacy="public", publish_at=at,
+                        track_id=track, platform="youtube", state=state, privacy="public",
+                        publish_at=at,
                     )
                 )  # fmt: skip
         for number in range(10, 70):
