@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from lofi.studio import _models as models
     from lofi.studio import _releases as releases
     from lofi.studio import _rounds as rounds
+    from lofi.studio import _calendar as calendar
+    from lofi.studio import _figures as figures
+    from lofi.studio import _jobs as jobs
+    from lofi.studio import _models as models
+    from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
     from lofi.studio import _uploads as uploads
     from lofi.studio._analytics import analytics
@@ -93,6 +98,11 @@ _MODULES = {
     "models": "_models",
     "releases": "_releases",
     "rounds": "_rounds",
+    "calendar": "_calendar",
+    "figures": "_figures",
+    "jobs": "_jobs",
+    "models": "_models",
+    "slots": "_slots",
     "tracks": "_tracks",
     "uploads": "_uploads",
 }  # whose functions are used by the module's name
@@ -103,14 +113,15 @@ __all__ = [
     "Database", "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits",
     "NotFoundError", "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage",
     "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "Written",
-    "access", "accounts", "analytics", "build_dataset", "collect_garbage", "commission",
-    "compose_corpus", "corpus_diversity", "corpus_stats", "default_settings", "deliver",
-    "draw_stats", "evaluate", "events", "examine", "figures", "import_corpora", "jobs",
-    "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many", "models",
-    "once", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
-    "read_entries", "read_head", "read_timeline", "release_sheet", "releases", "rounds",
-    "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way", "upcoming",
-    "uploads", "watch", "write_distributor", "write_samples", "write_score", "write_site",
+    "access", "accounts", "analytics", "build_dataset", "calendar", "collect_garbage",
+    "commission", "compose_corpus", "corpus_diversity", "corpus_stats", "default_settings",
+    "deliver", "draw_stats", "evaluate", "events", "examine", "figures", "import_corpora",
+    "jobs", "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many",
+    "models", "once", "open_database", "open_studio", "order_or_resume", "processes",
+    "read_card", "read_entries", "read_head", "read_timeline", "release_sheet", "releases",
+    "rounds", "run_stage", "slots", "stage_key", "tokenize", "tracks", "train_model",
+    "under_way", "upcoming", "uploads", "watch", "write_distributor", "write_samples",
+    "write_score", "write_site",
 ]  # fmt: skip
 
 

@@ -134,6 +134,16 @@ class YouTube:
     uploads_per_day: int = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How releases are spread over the calendar."""
+
+    time_zone: str = "UTC"  # of the channel: whose days and hours count
+    spacing_h: float = 12.0  # at least, between two releases
+    per_day: int = 1  # at most
+    missed_after_min: float = 30.0  # a planned release that is so late waits for a person
+
+
 class Settings(BaseSettings):
     """Every setting. `LOFI_VIDEO__FPS=24` in the environment sets `video.fps`."""
 
@@ -156,6 +166,7 @@ class Settings(BaseSettings):
     daily: Daily = Field(default_factory=Daily)
     listing: Wording = Field(default_factory=Wording)
     youtube: YouTube = Field(default_factory=YouTube)
+    schedule: Scheduling = Field(default_factory=Scheduling)
 
     @classmethod
     def settings_customise_sources(

@@ -28,6 +28,7 @@ from lofi.studio._events import record
 from lofi.studio._jobs import PRIORITIES, Order
 from lofi.studio._rounds import Rounds
 from lofi.studio._settings import Settings, check_group, check_settings
+from lofi.studio._slots import rules
 from lofi.studio._storage import Storage
 from lofi.studio._tables import Artifact, Preference, now
 from lofi.studio._worker import WorkerProcess
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from lofi.channel import YouTube
 
 # What may be set while the studio runs; where things lie and who may reach it is set in a file.
-WRITABLE = ("sampling", "generation", "video", "daily", "youtube")
+WRITABLE = ("sampling", "generation", "video", "daily", "schedule", "youtube")
 _OVERRIDES = "settings"
 
 
@@ -105,6 +106,8 @@ class Studio:
             if "daily" in changes:
                 # One that cannot be read would keep the studio from working when it starts again.
                 next_runs(replace(checked.daily, cron=checked.daily.cron or "0 0 * * *"), now())
+            if "schedule" in changes:
+                rules(checked)
             if row is None:
                 session.add(Preference(name=_OVERRIDES, value=merged, updated_by=actor))
             else:
