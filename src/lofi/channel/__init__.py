@@ -53,7 +53,6 @@ from lofi.channel._listing import (
     chapter_problems,
     chapters,
     check_languages,
-    check_listing,
     clock,
     fitting_tags,
     make_request,
@@ -81,6 +80,7 @@ from lofi.channel._oauth import (
 )
 from lofi.channel._preflight import (
     CATEGORIES,
+    PRIVACIES,
     RULES,
     Approved,
     Candidate,
@@ -134,6 +134,7 @@ from lofi.channel._upload import (
     add_to_playlist,
     find_lookalikes,
     insert_call,
+    shape_call,
     open_session,
     read_states,
     read_video,
@@ -161,7 +162,7 @@ from lofi.channel._youtube import (
 __all__ = [
     "BUCKETS", "CATEGORIES", "CHAPTERS_MIN", "CHAPTER_MIN_S", "CHUNK", "COSTS",
     "DESCRIPTION_MAX_BYTES", "FIGURES", "LANGUAGES", "MANAGE", "MELODIES_ALIKE", "MINIMUM",
-    "PACIFIC", "RECENT_DAYS", "RULES", "TAGS_MAX_CHARACTERS", "THUMBNAILS_ALIKE",
+    "PACIFIC", "PRIVACIES", "RECENT_DAYS", "RULES", "TAGS_MAX_CHARACTERS", "THUMBNAILS_ALIKE",
     "TITLES_ALIKE", "TITLE_MAX_CHARACTERS", "WEEKDAYS", "AmbiguousError", "Api", "Approved",
     "AuthError", "BestHours", "BucketState", "Candidate", "Client", "Conflict", "Encoding",
     "Endpoint", "Endpoints", "Episode", "Finding", "Grammar", "Hour", "Ledger", "Listing",
@@ -176,7 +177,7 @@ __all__ = [
     "passes", "preflight", "read_chapters", "read_client", "read_encoding", "read_grammar",
     "read_isrc", "read_picture", "read_slot", "read_states", "read_upc", "read_video",
     "read_zone", "redacted", "refresh", "rehearsal", "revoke", "rewrite", "set_thumbnail",
-    "sheet_csv", "shipped_grammar", "site_pages", "states", "tags_length",
+    "shape_call", "sheet_csv", "shipped_grammar", "site_pages", "states", "tags_length",
     "thumbnail_alikeness", "title_alikeness", "update_video", "views_after", "wider",
     "with_chapters", "words_alike", "write_listing",
 ]  # fmt: skip

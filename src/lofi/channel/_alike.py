@@ -18,7 +18,12 @@ from functools import lru_cache
 TITLES_ALIKE = 0.6
 OPENINGS_ALIKE = 0.8
 MELODIES_ALIKE = 0.33  # where `lofi.originality` takes two scores for twins
+# Of our own thumbnails, the same scene under another title is 83 to 87 % alike, two scenes of one
+# palette 38 to 78 %, two palettes at most 72 % (43 thumbnails, 903 pairs).
+THUMBNAILS_ALIKE = 0.8
+_DIFFERENT = 0.1  # between two colours in OKLab: plainly not the same
 RECENT_DAYS = 90
+LAB_STEPS = (1 / 255, 0.8 / 255, 0.8 / 255)  # what one step of a byte is in L, a and b
 
 # Scripts without spaces are compared by their letters.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
@@ -83,3 +88,22 @@ def melody_alikeness(one: str, other: str) -> float:
 
 def _values(signature: str) -> list[str]:
     return [signature[i : i + 8] for i in range(0, len(signature), 8)]
+
+
+# Thumbnails --------------------------------------------------------------------------------------
+
+
+def thumbnail_alikeness(one: str, other: str) -> float:
+    """How alike two thumbnails look, from 0 to 1: by half of their cells, whatever stands there.
+
+    Each is a grid of colours in OKLab (Ottosson 2020), three bytes a cell, as `read_picture` gives
+    it. The median of the differences passes over the title, which is another one anyway.
+    """
+    import numpy as np
+
+    a, b = (np.frombuffer(bytes.fromhex(x), np.uint8).reshape(-1, 3) for x in (one, other))
+    if a.shape != b.shape or not len(a):
+        return 0.0
+    steps = np.array(LAB_STEPS)
+    apart = np.linalg.norm((a.astype(float) - b) * steps, axis=1)
+    return max(0.0, 1.0 - float(np.median(apart)) / _DIFFERENT)

@@ -273,12 +273,15 @@ def _key(text: str, grammar: Grammar, language: str) -> str:
 
 
 def _loop(plan: Plan) -> list[str]:
-    """The chords of the first theme's first bars, each once where it goes on."""
+    """The chords that the first theme begins with: each once where it goes on, one round of them."""
     theme = next((s for s in plan.sections if s.name == "A"), plan.sections[0])
     found: list[str] = []
-    for chord in theme.chords[: 2 * _LOOP_BARS]:
-        if _line(chord) and (not found or found[-1] != chord):
-            found.append(_line(chord))
+    for chord in map(_line, theme.chords[: 2 * _LOOP_BARS]):
+        if chord and found[-1:] != [chord]:
+            found.append(chord)
+    for round_ in range(1, len(found)):
+        if all(chord == found[i % round_] for i, chord in enumerate(found)):
+            return found[:round_]
     return found
 
 

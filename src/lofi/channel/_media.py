@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from lofi.brief import InputError
+from lofi.channel._alike import LAB_STEPS
 
 _MAX_INDEX_BYTES = 64_000_000
 _INSIDE = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts"}  # boxes that hold boxes
@@ -205,6 +206,13 @@ def _frames(index: _Index) -> tuple[int, int]:
 
 # Pictures ----------------------------------------------------------------------------------------
 
+_GRID = (16, 9)
+# Linear sRGB to cone responses, and their cube roots to OKLab: Ottosson, "A perceptual color space
+# for image processing" (2020).
+_CONES = ((0.4122214708, 0.2119034982, 0.0883024619), (0.5363325363, 0.6806995451, 0.2817188376),
+          (0.0514459929, 0.1073969566, 0.6299787005))  # fmt: skip
+_LAB = ((0.2104542553, 1.9779984951, 0.0259040371), (0.7936177850, -2.4285922050, 0.7827717662),
+        (-0.0040720468, 0.4505937099, -0.8086757660))  # fmt: skip
 _KINDS = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"))
 
 
@@ -217,3 +225,16 @@ def read_picture(data: bytes) -> Picture:
         raise InputError("the thumbnail cannot be read as a picture. Make the track again.")
     kind = next((name for magic, name in _KINDS if data.startswith(magic)), "other")
     return Picture(len(data), image.width(), image.height(), kind, _likeness(image))
+
+
+def _likeness(image: Any) -> str:
+    """A picture as a coarse grid of colours in OKLab: three bytes a cell, hexadecimal."""
+    import numpy as np
+    import skia
+
+    sampling = skia.SamplingOptions(skia.FilterMode.kLinear, skia.MipmapMode.kLinear)
+    small = image.resize(*_GRID, sampling).toarray(colorType=skia.kRGBA_8888_ColorType)
+    coded = small[..., :3].reshape(-1, 3) / 255.0
+    light = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    lab = np.cbrt(light @ np.array(_CONES)) @ np.array(_LAB) + (0.0, 0.4, 0.4)
+    return np.clip(np.round(lab / np.array(LAB_STEPS)), 0, 255).astype(np.uint8).tobytes().hex()

@@ -210,7 +210,7 @@ def _when(wrong: bool, says: str) -> list[str]:
 
 
 def _strange(c: Candidate) -> list[str]:
-    """What is no text at all: halves of characters, and characters that steer a terminal."""
+    """What is no text: halves of characters, and characters that steer where others go."""
     texts = {"title": _text(c, "title"), "description": _text(c, "description")}
     texts |= {f"tag {tag[:20]!r}": tag for tag in _tags(c)}
     for code, title, description in _localized(c):
@@ -226,7 +226,9 @@ def _is_strange(character: str, one_line: bool) -> bool:
     code = ord(character)
     if character in "\n\t\r":
         return one_line
-    return code < 32 or 127 <= code < 160 or 0xD800 <= code < 0xE000
+    controls = code < 32 or 127 <= code < 160 or 0x2028 <= code <= 0x2029
+    turning = 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069  # text the other way round
+    return controls or turning or 0xD800 <= code < 0xE000
 
 
 def _localizations(c: Candidate) -> list[str]:
@@ -249,7 +251,8 @@ def _localizations(c: Candidate) -> list[str]:
 
 
 def _parts(c: Candidate) -> list[str]:
-    told = str(_part(c, "query").get("part") or "").split(",")
+    part = _part(c, "query").get("part") or ""
+    told = part.split(",") if isinstance(part, str) else list(part)
     there = [p for p in ("snippet", "status", "localizations") if c.listing.get(p)]
     return [f"{p} is sent and not named in part: it would be dropped" for p in there
             if p not in told]  # fmt: skip

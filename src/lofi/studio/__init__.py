@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from lofi.studio import _accounts as accounts
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _listings as listings
     from lofi.studio import _models as models
     from lofi.studio import _releases as releases
     from lofi.studio import _rounds as rounds
     from lofi.studio import _calendar as calendar
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _listings as listings
     from lofi.studio import _models as models
     from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from lofi.studio._judge import BusyError, judge_upload
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
+    from lofi.studio._preflight import Preflight, preflight
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, default_settings, load_settings
@@ -78,6 +81,7 @@ _HOME = {
     "_judge": ("BusyError", "judge_upload"),
     "_make": ("Package", "make", "write_score"),
     "_metadata": ("read_entries", "read_head"),
+    "_preflight": ("Preflight", "preflight"),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_settings": ("Settings", "default_settings", "load_settings"),
@@ -95,12 +99,14 @@ _MODULES = {
     "accounts": "_accounts",
     "figures": "_figures",
     "jobs": "_jobs",
+    "listings": "_listings",
     "models": "_models",
     "releases": "_releases",
     "rounds": "_rounds",
     "calendar": "_calendar",
     "figures": "_figures",
     "jobs": "_jobs",
+    "listings": "_listings",
     "models": "_models",
     "slots": "_slots",
     "tracks": "_tracks",
@@ -111,17 +117,17 @@ __all__ = [
     "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES",
     "WRITABLE", "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed",
     "Database", "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits",
-    "NotFoundError", "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage",
-    "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "Written",
-    "access", "accounts", "analytics", "build_dataset", "calendar", "collect_garbage",
-    "commission", "compose_corpus", "corpus_diversity", "corpus_stats", "default_settings",
-    "deliver", "draw_stats", "evaluate", "events", "examine", "figures", "import_corpora",
-    "jobs", "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many",
-    "models", "once", "open_database", "open_studio", "order_or_resume", "processes",
-    "read_card", "read_entries", "read_head", "read_timeline", "release_sheet", "releases",
-    "rounds", "run_stage", "slots", "stage_key", "tokenize", "tracks", "train_model",
-    "under_way", "upcoming", "uploads", "watch", "write_distributor", "write_samples",
-    "write_score", "write_site",
+    "NotFoundError", "Ordered", "Overdue", "Package", "Preflight", "Report", "Seen", "Settings",
+    "Stage", "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch",
+    "Written", "access", "accounts", "analytics", "build_dataset", "calendar",
+    "collect_garbage", "commission", "compose_corpus", "corpus_diversity", "corpus_stats",
+    "default_settings", "deliver", "draw_stats", "evaluate", "events", "examine", "figures",
+    "import_corpora", "jobs", "judge_upload", "lanes_of", "listings", "load_settings",
+    "lock_folder", "make", "make_many", "models", "once", "open_database", "open_studio",
+    "order_or_resume", "preflight", "processes", "read_card", "read_entries", "read_head",
+    "read_timeline", "release_sheet", "releases", "rounds", "run_stage", "slots", "stage_key",
+    "tokenize", "tracks", "train_model", "under_way", "upcoming", "uploads", "watch",
+    "write_distributor", "write_samples", "write_score", "write_site",
 ]  # fmt: skip
 
 

@@ -12,7 +12,8 @@ import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -157,6 +158,11 @@ def sha256_of(listing: Mapping[str, Any]) -> str:
     return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
 
 
+def package_listing(session: Session, track: Track) -> dict[str, Any]:
+    """What was drawn for a track, whatever a person made of it."""
+    return _drawn(session.get(Listing, track.id), track)
+
+
 def _drawn(row: Listing | None, track: Track) -> dict[str, Any]:
     """The package's listing; of a track from before listings were kept, what its facts give."""
     if row is not None and row.drawn is not None:
@@ -198,14 +204,14 @@ def _plan_of(facts: Mapping[str, Any]) -> Plan | None:
 
 
 def request(
-    listing: Mapping[str, Any], *, privacy: str = "private", publish_at: str | None = None
+    listing: Mapping[str, Any], *, privacy: str = "private", publish_at: datetime | None = None
 ) -> dict[str, Any]:
-    """The call of YouTube's API that a listing makes: its method, parameters and body."""
-    status = {**listing["status"], "privacyStatus": privacy}
-    if publish_at is not None:
-        status["publishAt"] = publish_at
-    body = {**{n: v for n, v in listing.items() if n != "query"}, "status": status}
-    return {"method": "youtube.videos.insert", "params": dict(listing["query"]), "body": body}
+    """The call of YouTube's API that a listing makes: its method, parameters and body.
+
+    Raises InputError for a moment of publication of a video that is not to be public.
+    """
+    params, body = channel.shape_call(listing, privacy=privacy, publish_at=publish_at)
+    return {"method": "youtube.videos.insert", "params": params, "body": body}
 
 
 # For people --------------------------------------------------------------------------------------
@@ -271,6 +277,48 @@ def _told_chapters(marks: Sequence[tuple[float, str]]) -> list[dict[str, Any]]:
     return [{"start_s": t, "clock": channel.clock(t), "name": name} for t, name in marks]
 
 
+def shipped_templates() -> str:
+    """The text of the shipped templates."""
+    return channel.shipped_grammar()
+
+
+def try_templates(wording: Wording, file: Path | None = None) -> dict[str, Any]:
+    """What templates (of the settings, or of a file) write of an example. Raises InputError."""
+    words = read_words(replace(wording, templates=file or wording.templates))
+    facts = TrackFacts(
+        track_id="example-1f2e3d4c", mood="chill", bpm=76.0, key="A minor", duration_s=125.0,
+        seed=7, palette="dusk",
+        plan=Plan(
+            bpm=76.0, key=Key.parse("A minor"), swing=0.58,
+            sections=tuple(
+                Section(name, start, 8, ("drums", "bass", "keys", "lead"), ("Am9", "D7") * 8)
+                for start, name in ((0, "A"), (8, "B"), (16, "A'"), (24, "outro"))
+            ),
+        ),
+    )  # fmt: skip
+    made = channel.write_listing(
+        facts, channel.read_grammar(words.templates), languages=words.languages
+    )
+    titles = {made.language: made.title}
+    titles |= {code: title for code, (title, _) in made.localizations.items()}
+    own = file or wording.templates
+    return {
+        "templates": str(own) if words.templates else "the shipped templates",
+        "titles": titles,
+        "description": made.description,
+        "tags": list(made.tags),
+    }
+
+
+def keyword_sets(wording: Wording) -> list[dict[str, Any]]:
+    """The keyword sets by name, with their tags as they are written and where they come from."""
+    grammar = channel.read_grammar(read_words(wording).templates)
+    return [
+        {"name": name, "source": str(table["source"]), "tags": [str(t) for t in table["tags"]]}
+        for name, table in grammar.keywords.items()
+    ]
+
+
 # Changing ----------------------------------------------------------------------------------------
 
 
@@ -315,6 +363,20 @@ def edited(listing: Mapping[str, Any], edit: Edit) -> dict[str, Any]:
         localizations=localizations,
     )
     return {**made, "status": listing["status"]}
+
+
+def whole(listing: Mapping[str, Any]) -> Edit:
+    """The edit that makes any listing into this one."""
+    snippet = listing["snippet"]
+    there = listing.get("localizations") or {}
+    return Edit(
+        title=snippet["title"],
+        description=snippet["description"],
+        tags=snippet["tags"],
+        category=snippet["categoryId"],
+        language=snippet["defaultLanguage"],
+        localizations={c: (said["title"], said["description"]) for c, said in there.items()},
+    )
 
 
 def _title(text: str) -> str:

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from lofi import channel
 from lofi.brief import LofiError, one_of
 from lofi.channel import Approved, Candidate, Encoding, Finding, Picture, Recent
-from lofi.studio import _listings, _tracks
-from lofi.studio._tables import Artifact, Listing, Release, Track, now
+from lofi.studio import _accounts, _listings, _tracks
+from lofi.studio._tables import Artifact, Credential, Listing, Release, Track, now
 
 if TYPE_CHECKING:
     from lofi.studio._storage import Storage
@@ -67,11 +67,14 @@ def preflight(
 ) -> Preflight:
     """Hold a track against every rule, as it would go out now: nothing is sent.
 
-    `publish_at`: when it is to become public, until when it is private. Raises NotFoundError,
-    InputError for a privacy that there is not.
+    `publish_at`: when it is to become public, until when it is private. Raises NotFoundError, and
+    InputError for a privacy that there is not or that no moment goes with.
     """
     privacy = one_of(privacy, channel.PRIVACIES, "privacy")
     moment = moment or now()
+    settings = studio.settings()
+    after = ["youtube.thumbnails.set"]
+    after += ["youtube.playlistItems.insert"] if settings.youtube.playlist else []
     with studio.database.read() as session:
         track = _tracks.find(session, track_id)
         listing, sha256 = _listings.effective(session, track)
@@ -87,23 +90,26 @@ def preflight(
         likeness = (track.facts or {}).get("likeness") or {}
         verdict = track.verdict
         recent = recent_releases(session, track_id, moment)
-        that_day = releases_on(session, track_id, publish_at or moment, time_zone(studio))
-        uploads_left, units_left = quota_left(studio, session)
+        that_day = releases_on(
+            session, track_id, publish_at or moment, settings.schedule.time_zone
+        )
+        left: dict[str, int] = {}
+        if session.get(Credential, _accounts.PLATFORM) is not None:
+            left = {b.bucket: b.left for b in _accounts.quota(session, settings)}
     request = _listings.request(listing, privacy=privacy, publish_at=publish_at)
-    seen = {n: v for n, v in listing.items() if n != "query"} | {"query": request["params"]}
     candidate = Candidate(
-        listing={**seen, **request["body"]},
+        listing={**request["body"], "query": request["params"]},
         video=_encoding(studio, files.get(_VIDEO)),
         thumbnail=_picture(studio, files.get(_THUMBNAIL)),
         melody=likeness.get("melody"),
         verdict=verdict,
         approval=Approved(approval.privacy, approval.note) if approval else None,
-        uploads_left=uploads_left,
-        units_left=units_left,
-        units_needed=units_needed(studio),
+        uploads_left=left.get("uploads"),
+        units_left=left.get("units"),
+        units_needed=sum(channel.COSTS[method][1] for method in after),
         recent=recent,
         that_day=that_day,
-        most_a_day=most_a_day(studio),
+        most_a_day=settings.schedule.per_day,
         moment=moment,
     )
     return Preflight(track_id, sha256, channel.preflight(candidate), request)

@@ -351,15 +351,16 @@ class _Job:
         self._require_whole(package.video.sha256)
         params, body = insert_call(package.listing, privacy=release.privacy, publish_at=at)
         with self.studio.database.read() as session:
-            self._gate(session, release.privacy, package.package_sha256)
+            self._gate(session, release.privacy, package.content_sha256)
         uri = open_session(self.api, params, body, size=package.video.size)
         with self.studio.database.write() as session:
             release = self._mine(session)
-            approval = self._gate(session, release.privacy, package.package_sha256)
+            approval = self._gate(session, release.privacy, package.content_sha256)
             row = session.get(Credential, PLATFORM)
             detail = {
                 **{k: v for k, v in release.detail.items() if k not in ("not_before", "tries")},
                 "package_sha256": package.package_sha256,
+                "content_sha256": package.content_sha256,
                 "video_sha256": package.video.sha256,
                 "size": package.video.size,
                 "held": 0,
@@ -382,13 +383,13 @@ class _Job:
             )  # fmt: skip
         return uri, detail
 
-    def _gate(self, session: Session, privacy: str, package_sha256: str) -> int:
+    def _gate(self, session: Session, privacy: str, content_sha256: str) -> int:
         """The approval of exactly these bytes. Raises ConflictError."""
         release = _releases.find(session, self.release_id)
         track = _tracks.find(session, release.track_id)
         approval = gate(session, track, privacy)
-        if approval.package_sha256 != package_sha256:
-            raise InputError(f"track {track.id} was made anew meanwhile. Approve it as it is now.")
+        if approval.package_sha256 != content_sha256:
+            raise InputError(f"track {track.id} was changed meanwhile. Approve it as it is now.")
         return approval.id
 
     def _require_the_same(self, release: Release) -> None:
@@ -396,7 +397,7 @@ class _Job:
         with self.studio.database.read() as session:
             row = session.get(Credential, PLATFORM)
             try:
-                self._gate(session, release.privacy, release.detail["package_sha256"])
+                self._gate(session, release.privacy, release.detail["content_sha256"])
                 if row is not None and row.account_id != release.detail["account_id"]:
                     raise InputError("another YouTube account was connected meanwhile.")
             except InputError as error:
