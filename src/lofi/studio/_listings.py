@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -380,7 +381,7 @@ def whole(listing: Mapping[str, Any]) -> Edit:
 
 
 def _title(text: str) -> str:
-    return unicodedata.normalize("NFC", " ".join(text.split(" ")).strip())
+    return unicodedata.normalize("NFC", re.sub(" {2,}", " ", text).strip(" "))
 
 
 def _description(text: str) -> str:
