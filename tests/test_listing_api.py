@@ -1,4 +1,4 @@
-"""Listings in the studio: drawn for orders, changed by people, approved, looked at before sending."""
+"""Listings in the studio: drawn for orders, changed, approved, looked at before they go out."""
 
 from __future__ import annotations
 

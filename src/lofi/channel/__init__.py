@@ -134,12 +134,12 @@ from lofi.channel._upload import (
     add_to_playlist,
     find_lookalikes,
     insert_call,
-    shape_call,
     open_session,
     read_states,
     read_video,
     rehearsal,
     set_thumbnail,
+    shape_call,
     update_video,
     wider,
 )

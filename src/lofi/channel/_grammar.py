@@ -147,7 +147,9 @@ class Grammar:
                 self._compiled[template] = self._environment.from_string(template)
             return self._compiled[template].render(facts)
         except (TemplateError, TypeError, ValueError, IndexError, ArithmeticError) as error:
-            raise InputError(f"the template {template[:80]!r} cannot be written: {error}.") from error
+            raise InputError(
+                f"the template {template[:80]!r} cannot be written: {error}."
+            ) from error
 
 
 @lru_cache(maxsize=8)
@@ -193,12 +195,16 @@ def _read(text: str, name: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise InputError(f"{name} is no YAML: {error}.") from error
     except RecursionError as error:
-        raise InputError(f"{name} is nested too deeply. Keep to the tables of {SHIPPED}.") from error
+        raise InputError(
+            f"{name} is nested too deeply. Keep to the tables of {SHIPPED}."
+        ) from error
     if node is None:
         return {}
     value = _plain(node, name, set())
     if not isinstance(value, dict):
-        raise InputError(f"{name}, line 1: a table is wanted, such as `names:` with a list below it.")
+        raise InputError(
+            f"{name}, line 1: a table is wanted, such as `names:` and a list below it."
+        )
     return value
 
 

@@ -189,9 +189,7 @@ def check_languages(languages: Sequence[str], grammar: Grammar) -> None:
             )
 
 
-def _write(
-    facts: TrackFacts, grammar: Grammar, language: str, take: int
-) -> tuple[str, str, str]:
+def _write(facts: TrackFacts, grammar: Grammar, language: str, take: int) -> tuple[str, str, str]:
     """Title, description and opening in a language."""
     known = _known(facts, grammar, language, take)
 
@@ -273,7 +271,7 @@ def _key(text: str, grammar: Grammar, language: str) -> str:
 
 
 def _loop(plan: Plan) -> list[str]:
-    """The chords that the first theme begins with: each once where it goes on, one round of them."""
+    """The chords that the first theme begins with: each once where it goes on, one round."""
     theme = next((s for s in plan.sections if s.name == "A"), plan.sections[0])
     found: list[str] = []
     for chord in map(_line, theme.chords[: 2 * _LOOP_BARS]):

@@ -55,7 +55,9 @@ def rewrite(listing: Mapping[str, Any], name: str, endpoint: Endpoint) -> dict[s
     snippet = listing["snippet"]
     opening, _, rest = snippet["description"].partition("\n")
     told = {"title": snippet["title"], "opening": opening}
-    words = _read(_ask(url, endpoint, _TASK.format(name=name), json.dumps(told, ensure_ascii=False)))
+    words = _read(
+        _ask(url, endpoint, _TASK.format(name=name), json.dumps(told, ensure_ascii=False))
+    )
     title, said = (" ".join(words[part].split()) for part in ("title", "opening"))
     made = {
         **listing,
@@ -118,7 +120,9 @@ def _ask(url: str, endpoint: Endpoint, task: str, given: str) -> bytes:
     try:
         with (
             # No proxies and no .netrc: what is sent goes where it was told to, and nowhere else.
-            httpx.Client(timeout=endpoint.within_s, follow_redirects=False, trust_env=False) as http,
+            httpx.Client(
+                timeout=endpoint.within_s, follow_redirects=False, trust_env=False
+            ) as http,
             http.stream("POST", url, json=body, headers=headers) as answer,
         ):
             if answer.status_code != 200:
@@ -176,5 +180,3 @@ def _read(answer: bytes) -> dict[str, str]:
             "stays as it is; ask again, or take another model."
         ) from error
     return found
-
-

@@ -80,7 +80,9 @@ def show_keywords(json_: Json = False, config: Config = None) -> None:
     if json_:
         say(json.dumps({"keywords": sets}, indent=2, ensure_ascii=False))
         return
-    table("set", "tags", "from", rows=[(s["name"], ", ".join(s["tags"]), s["source"]) for s in sets])
+    table(
+        "set", "tags", "from", rows=[(s["name"], ", ".join(s["tags"]), s["source"]) for s in sets]
+    )
 
 
 # The listing of a track ------------------------------------------------------------------------
@@ -93,7 +95,7 @@ def track_listing(
         list[str] | None,
         typer.Option(
             "--set",
-            help=f"Change a field: {', '.join(_FIELDS)}, or title.de and description.de for another "
+            help=f"Change a field: {', '.join(_FIELDS)}; title.de and description.de for another "
             "language. @FILE reads it from a file.",
             metavar="FIELD=TEXT",
         ),
@@ -256,7 +258,9 @@ def _show_findings(told: dict[str, Any]) -> None:
 
     from lofi.cli._jobs import show
 
-    shown = Table("", "what must hold", "what is wrong", "from", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(
+        "", "what must hold", "what is wrong", "from", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for found in told["findings"]:
         outcome = found["outcome"]
         shown.add_row(

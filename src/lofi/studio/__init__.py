@@ -12,17 +12,13 @@ if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
     from lofi.studio import _accounts as accounts
+    from lofi.studio import _calendar as calendar
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _listings as listings
     from lofi.studio import _models as models
     from lofi.studio import _releases as releases
     from lofi.studio import _rounds as rounds
-    from lofi.studio import _calendar as calendar
-    from lofi.studio import _figures as figures
-    from lofi.studio import _jobs as jobs
-    from lofi.studio import _listings as listings
-    from lofi.studio import _models as models
     from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
     from lofi.studio import _uploads as uploads
@@ -97,17 +93,13 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
     "accounts": "_accounts",
+    "calendar": "_calendar",
     "figures": "_figures",
     "jobs": "_jobs",
     "listings": "_listings",
     "models": "_models",
     "releases": "_releases",
     "rounds": "_rounds",
-    "calendar": "_calendar",
-    "figures": "_figures",
-    "jobs": "_jobs",
-    "listings": "_listings",
-    "models": "_models",
     "slots": "_slots",
     "tracks": "_tracks",
     "uploads": "_uploads",

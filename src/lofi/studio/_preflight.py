@@ -90,9 +90,7 @@ def preflight(
         likeness = (track.facts or {}).get("likeness") or {}
         verdict = track.verdict
         recent = recent_releases(session, track_id, moment)
-        that_day = releases_on(
-            session, track_id, publish_at or moment, settings.schedule.time_zone
-        )
+        that_day = releases_on(session, track_id, publish_at or moment, settings.schedule.time_zone)
         left: dict[str, int] = {}
         if session.get(Credential, _accounts.PLATFORM) is not None:
             left = {b.bucket: b.left for b in _accounts.quota(session, settings)}

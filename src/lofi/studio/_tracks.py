@@ -555,9 +555,7 @@ def decide(
 
 def content_sha256(session: Session, track: Track) -> str:
     """What a decision is about: the package, and its listing where a person changed it."""
-    edited = session.scalar(
-        sa.select(Listing.edited_sha256).where(Listing.track_id == track.id)
-    )
+    edited = session.scalar(sa.select(Listing.edited_sha256).where(Listing.track_id == track.id))
     if edited is None:
         return track.package_sha256
     return hashlib.sha256(f"{track.package_sha256} {edited}".encode()).hexdigest()
