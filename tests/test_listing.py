@@ -3,6 +3,7 @@
 import copy
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -257,6 +258,17 @@ def test_joining_cannot_make_a_text_endless():
     template = many + "".join("|join('" + "y" * 100 + "')" for _ in range(8)) + " }}"
     with pytest.raises(InputError, match="join writes more"):
         read_grammar(f'names: ["{template}"]')
+
+
+def test_the_page_on_listings_tells_every_rule_and_its_example_works():
+    page = (Path(__file__).parent.parent / "docs" / "channel.md").read_text(encoding="utf-8")
+    for rule in RULES:
+        outcome = "stands against it" if rule.severity == "block" else "to weigh"
+        assert f"| `{rule.id}` | {rule.says} | {outcome} | {rule.source} |" in page
+    assert page.count("| `") >= len(RULES)
+    example = next(e for e in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "names:" in e)
+    made = write_listing(FACTS, read_grammar(example))
+    assert "rainy lofi" in made.tags
 
 
 # Unlike one another ----------------------------------------------------------------------------
