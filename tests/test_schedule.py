@@ -50,7 +50,8 @@ def add(session, when: str = "mon,thu 18:30", **more):
 
 
 def verbs(session, kind: str) -> list[str]:
-    return list(session.scalars(sa.select(Event.verb).where(Event.kind == kind)))
+    query = sa.select(Event.verb).where(Event.kind == kind).order_by(Event.id)
+    return list(session.scalars(query))
 
 
 @ON_BOTH

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _RUNS = 5
 _MOST = 200
 _LONGEST = timedelta(days=62)  # of a calendar
-_LEARNED_FROM = 400  # the newest releases; see `learn_hours`
+_LEARNED_FROM = 1_000  # the newest releases; see `learn_hours`
 _VIEWS_WITHIN = timedelta(hours=80)  # of a release: later figures say nothing of its first 48 h
 _AT_ONCE = 100
 _HOURS_S = 300.0
