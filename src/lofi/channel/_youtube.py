@@ -494,7 +494,7 @@ class YouTube:
         self.endpoints = endpoints or Endpoints()
         self._authorise = authorise
         self._ledger = ledger
-        self._sleep = sleep
+        self.sleep = sleep
         self._client: httpx.Client | None = None
 
     def close(self) -> None:
@@ -538,7 +538,7 @@ class YouTube:
                 pause_s = next(pauses, None)
                 if pause_s is None:
                     raise
-                self._sleep(pause_s * random.uniform(1.0, 1.5))
+                self.sleep(pause_s * random.uniform(1.0, 1.5))
 
     def renew(self) -> None:
         """Have a fresh key, where YouTube did not know the last one. Raises AuthError."""

@@ -245,7 +245,10 @@ class _Job:
         return f"worker:{self.worker_id}"
 
     def carry_out(self) -> bool:
-        """Upload it as far as it goes; whether it is there. Raises AuthError: others wait, too."""
+        """Upload it as far as it goes; whether it is there.
+
+        Raises QuotaError, UploadLimitError and AuthError: no other could be uploaded, either.
+        """
         if not self._claim():
             return False
         try:
@@ -257,11 +260,13 @@ class _Job:
             return False
         except QuotaError as error:
             self._put_back(error, next_reset(now()))
+            raise
         except UploadLimitError as error:
             until = now() + LIMITED
             with self.studio.database.write() as session:
                 _releases.pause_uploads(session, until, str(error))
             self._put_back(error, until)
+            raise
         except AuthError as error:
             self._put_back(error, now() + DELAYS[0])
             _accounts.note_problem(self.studio, str(error))
@@ -347,11 +352,11 @@ class _Job:
             at = None
         if at is not None and (release.privacy != "public" or at - moment < TOO_NEAR):
             raise TransientError("its moment has not come yet.")  # it came nearer meanwhile
+        with self.studio.database.read() as session:
+            self._gate(session, release.privacy)
         package = read_package(self.studio, release.track_id)
         self._require_whole(package.video.sha256)
         params, body = insert_call(package.listing, privacy=release.privacy, publish_at=at)
-        with self.studio.database.read() as session:
-            self._gate(session, release.privacy, package.package_sha256)
         uri = open_session(self.api, params, body, size=package.video.size)
         with self.studio.database.write() as session:
             release = self._mine(session)
@@ -382,12 +387,12 @@ class _Job:
             )  # fmt: skip
         return uri, detail
 
-    def _gate(self, session: Session, privacy: str, package_sha256: str) -> int:
-        """The approval of exactly these bytes. Raises ConflictError."""
+    def _gate(self, session: Session, privacy: str, package_sha256: str | None = None) -> int:
+        """The approval of the track as it is now, and of exactly these bytes. Raises InputError."""
         release = _releases.find(session, self.release_id)
         track = _tracks.find(session, release.track_id)
         approval = gate(session, track, privacy)
-        if approval.package_sha256 != package_sha256:
+        if package_sha256 not in (None, approval.package_sha256):
             raise InputError(f"track {track.id} was made anew meanwhile. Approve it as it is now.")
         return approval.id
 
