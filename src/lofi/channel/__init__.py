@@ -1,4 +1,4 @@
-"""The channel: what is said of a track to the world, within YouTube's limits."""
+"""The channel: what is said of a track to the world, and how it gets there."""
 
 from lofi.channel._hours import (
     MINIMUM,
@@ -18,6 +18,27 @@ from lofi.channel._listing import (
     tags_length,
     write_listing,
 )
+from lofi.channel._oauth import (
+    FIGURES,
+    MANAGE,
+    Client,
+    Tokens,
+    consent,
+    read_client,
+    refresh,
+    revoke,
+)
+from lofi.channel._quota import (
+    BUCKETS,
+    COSTS,
+    PACIFIC,
+    BucketState,
+    Ledger,
+    limits,
+    next_reset,
+    pacific_day,
+    states,
+)
 from lofi.channel._slots import (
     WEEKDAYS,
     Conflict,
@@ -33,10 +54,49 @@ from lofi.channel._slots import (
     read_slot,
     read_zone,
 )
+from lofi.channel._upload import (
+    CHUNK,
+    Lookalike,
+    SessionGoneError,
+    StoppedError,
+    Upload,
+    add_to_playlist,
+    find_lookalikes,
+    insert_call,
+    open_session,
+    read_states,
+    read_video,
+    rehearsal,
+    set_thumbnail,
+    update_video,
+    wider,
+)
+from lofi.channel._youtube import (
+    AmbiguousError,
+    Api,
+    AuthError,
+    Endpoints,
+    Media,
+    QuotaError,
+    RefusedError,
+    TransientError,
+    UploadLimitError,
+    YouTube,
+    YouTubeError,
+    pages,
+    redacted,
+)
 
 __all__ = [
-    "MINIMUM", "WEEKDAYS", "BestHours", "Conflict", "Hour", "Listing", "Opening", "Rules", "Seen",
-    "Slot", "TrackFacts", "at_local", "chapters", "check_listing", "conflicts", "fill",
-    "free_openings", "hour_of_week", "is_opening", "learn_hours", "name_track", "openings",
-    "read_slot", "read_zone", "tags_length", "views_after", "write_listing",
+    "BUCKETS", "CHUNK", "COSTS", "FIGURES", "MANAGE", "MINIMUM", "PACIFIC", "WEEKDAYS",
+    "AmbiguousError", "Api", "AuthError", "BestHours", "BucketState", "Client", "Conflict",
+    "Endpoints", "Hour", "Ledger", "Listing", "Lookalike", "Media", "Opening", "QuotaError",
+    "RefusedError", "Rules", "Seen", "SessionGoneError", "Slot", "StoppedError", "Tokens",
+    "TrackFacts", "TransientError", "Upload", "UploadLimitError", "YouTube", "YouTubeError",
+    "add_to_playlist", "at_local", "chapters", "check_listing", "conflicts", "consent", "fill",
+    "find_lookalikes", "free_openings", "hour_of_week", "insert_call", "is_opening", "learn_hours",
+    "limits", "name_track", "next_reset", "open_session", "openings", "pacific_day", "pages",
+    "read_client", "read_slot", "read_states", "read_video", "read_zone", "redacted", "refresh",
+    "rehearsal", "revoke", "set_thumbnail", "states", "tags_length", "update_video", "views_after",
+    "wider", "write_listing",
 ]  # fmt: skip

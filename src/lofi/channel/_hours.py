@@ -303,7 +303,7 @@ def _quantile(
 
     sds = np.sqrt(variances)
     low, high = (means - 8 * sds).min(axis=0), (means + 8 * sds).max(axis=0)
-    for _ in range(50):
+    for _ in range(30):
         middle = (low + high) / 2
         below = weights @ ndtr((middle - means) / sds) < share
         low, high = np.where(below, middle, low), np.where(below, high, middle)

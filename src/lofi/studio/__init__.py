@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
+    from lofi.studio import _accounts as accounts
     from lofi.studio import _calendar as calendar
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _models as models
+    from lofi.studio import _releases as releases
+    from lofi.studio import _rounds as rounds
     from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
+    from lofi.studio import _uploads as uploads
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
@@ -77,12 +81,16 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
+    "accounts": "_accounts",
     "calendar": "_calendar",
     "figures": "_figures",
     "jobs": "_jobs",
     "models": "_models",
+    "releases": "_releases",
+    "rounds": "_rounds",
     "slots": "_slots",
     "tracks": "_tracks",
+    "uploads": "_uploads",
 }  # whose functions are used by the module's name
 
 __all__ = [
@@ -90,14 +98,14 @@ __all__ = [
     "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
     "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
     "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
-    "TimedNote", "TimedSection", "Timeline", "Watch", "access", "analytics", "build_dataset",
-    "calendar", "collect_garbage", "commission", "compose_corpus", "corpus_diversity",
-    "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate", "events", "examine",
-    "figures", "import_corpora", "jobs", "judge_upload", "lanes_of", "load_settings", "lock_folder",
-    "make", "make_many", "models", "once", "open_database", "open_studio", "order_or_resume",
-    "processes", "read_card", "read_entries", "read_head", "read_timeline", "run_stage", "slots",
-    "stage_key", "tokenize", "tracks", "train_model", "under_way", "upcoming", "watch",
-    "write_score",
+    "TimedNote", "TimedSection", "Timeline", "Watch", "access", "accounts", "analytics",
+    "build_dataset", "calendar", "collect_garbage", "commission", "compose_corpus",
+    "corpus_diversity", "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate",
+    "events", "examine", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
+    "load_settings", "lock_folder", "make", "make_many", "models", "once", "open_database",
+    "open_studio", "order_or_resume", "processes", "read_card", "read_entries", "read_head",
+    "read_timeline", "releases", "rounds", "run_stage", "slots", "stage_key", "tokenize", "tracks",
+    "train_model", "under_way", "upcoming", "uploads", "watch", "write_score",
 ]  # fmt: skip
 
 

@@ -197,6 +197,7 @@ class Calendar(BaseModel):
                     "time_zone": "Europe/Berlin",
                     "begin": "2026-11-30T23:00:00.000Z",
                     "end": "2026-12-31T23:00:00.000Z",
+                    "problem": None,
                     "releases": [_RELEASE],
                     "missed": [],
                     "openings": [
@@ -230,6 +231,7 @@ class Calendar(BaseModel):
     time_zone: str
     begin: str
     end: str
+    problem: str | None = Field(description="Why nothing would go out now, and what to do.")
     releases: list[CalendarRelease]
     missed: list[CalendarRelease] = Field(description="Whenever they were: a person decides.")
     openings: list[OpeningView]
