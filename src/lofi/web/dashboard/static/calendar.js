@@ -148,7 +148,7 @@ export function open(main) {
     const dialog = $("#release-dialog", main), facts = $("dl", dialog), form = $("#move-form", dialog);
     $("h2", dialog).textContent = r.title;
     const chosen = { hand: "by hand", next: "as the next free slot", best: "by the best hours", slot: "by a slot that fills itself", now: "at once" }[r.chosen];
-    const lines = [["State", r.state.replaceAll("_", " ")], ["Goes out", `${r.local.replace("T", " ")}, ${r.privacy}`], ["Chosen", [chosen, r.chosen === "best" ? r.why : ""].filter(Boolean).join(". ")], ...r.conflicts.map(c => ["Conflict", c.reason])];
+    const lines = [["State", r.state.replaceAll("_", " ")], [r.state === "published" ? "Went out" : "Goes out", `${r.local.replace("T", " ")}, ${r.privacy}`], ["Chosen", [chosen, r.chosen === "best" ? r.why : ""].filter(Boolean).join(". ")], ...r.conflicts.map(c => ["Conflict", c.reason])];
     facts.replaceChildren(...lines.filter(([, text]) => text).flatMap(([name, text]) => {
       const dt = document.createElement("dt"), dd = document.createElement("dd");
       dt.textContent = name;
