@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from lofi.studio._database import Database
 from lofi.studio._tables import Credential, Event, Metric, Release, Track, now
 from lofi.studio._uploads import _mark_missed
 
+BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = datetime(2123, 3, 1, 12, tzinfo=UTC)
 SETTINGS = Settings(schedule={"time_zone": "Europe/Berlin", "spacing_h": 6, "per_day": 2})  # type: ignore[arg-type]
 
@@ -43,8 +45,8 @@ def approved(session, number: int = 1, privacy: str = "public") -> str:
     return track
 
 
-def plan(session, track: str, **more):
-    return slots.plan(session, SETTINGS, track, actor="test", **{"moment": MONDAY} | more)
+def plan(session, track: str, *, moment: datetime = MONDAY, **more) -> Release:
+    return slots.plan(session, SETTINGS, track, actor="test", moment=moment, **more)
 
 
 def add(session, when: str = "mon,thu 18:30", **more):
@@ -205,13 +207,15 @@ def test_best_hours_are_learned_from_own_figures_and_chosen_by(database):
         session.flush()
         seen = calendar.seen_releases(session)
         assert sorted({round(s.views) for s in seen}) == [217, 1083]  # at 48 h, between two figures
-        believed = learn_hours(seen, calendar.today(SETTINGS).tzinfo)
+        believed = learn_hours(seen, BERLIN)
         assert not believed.is_prior
         assert 18 <= believed.best.hour % 24 <= 22
         hours = set()
         for number in range(100, 104):
             release = plan(session, approved(session, number), choose="best", believed=believed)
-            hours.add(release.publish_at.astimezone(calendar.today(SETTINGS).tzinfo).hour)
+            at = release.publish_at
+            assert at
+            hours.add(at.astimezone(BERLIN).hour)
             assert "× the views of an average hour" in release.detail["why"]
         assert len([h for h in hours if h >= 16]) >= len(hours) - 1
 

@@ -63,7 +63,7 @@ def list_schedule(
             (s["id"], s["name"], s["when"], s["time_zone"], _flags(s), _local(s["next_at"], zone))
             for s in there
         ]
-        table("slot", "name", "when", "time zone", "", "next", rows=rows)
+        table("slot", "name", "when", "time zone", "", f"next ({zone})", rows=rows)
     else:
         say("there are no slots yet: lofi schedule add evenings 'mon,thu 18:30'")
     if found["releases"]:

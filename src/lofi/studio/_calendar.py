@@ -324,7 +324,8 @@ def seen_releases(session: Session) -> list[Seen]:
         )
         points: dict[int, list[tuple[datetime, float]]] = {}
         for release_id, at, value in rows:
-            points.setdefault(release_id, []).append((at, value))
+            if release_id is not None:
+                points.setdefault(release_id, []).append((at, value))
         for release_id, at in page.items():
             views = views_after(at, points.get(release_id, []))
             if views is not None:
