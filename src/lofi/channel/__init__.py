@@ -1,5 +1,7 @@
-"""The channel: what is said of a track to the world, and how it gets there."""
+"""The channel: what is said of a track to the world, how it gets there; and other ways out."""
 
+from lofi.channel._distributor import Sheet, next_isrc, read_isrc, read_upc, sheet_csv
+from lofi.channel._feed import Episode, Show, feed_xml
 from lofi.channel._hours import (
     MINIMUM,
     BestHours,
@@ -39,6 +41,7 @@ from lofi.channel._quota import (
     pacific_day,
     states,
 )
+from lofi.channel._site import SiteTrack, site_pages
 from lofi.channel._slots import (
     WEEKDAYS,
     Conflict,
@@ -90,13 +93,14 @@ from lofi.channel._youtube import (
 __all__ = [
     "BUCKETS", "CHUNK", "COSTS", "FIGURES", "MANAGE", "MINIMUM", "PACIFIC", "WEEKDAYS",
     "AmbiguousError", "Api", "AuthError", "BestHours", "BucketState", "Client", "Conflict",
-    "Endpoints", "Hour", "Ledger", "Listing", "Lookalike", "Media", "Opening", "QuotaError",
-    "RefusedError", "Rules", "Seen", "SessionGoneError", "Slot", "StoppedError", "Tokens",
-    "TrackFacts", "TransientError", "Upload", "UploadLimitError", "YouTube", "YouTubeError",
-    "add_to_playlist", "at_local", "chapters", "check_listing", "conflicts", "consent", "fill",
-    "find_lookalikes", "free_openings", "hour_of_week", "insert_call", "is_opening", "learn_hours",
-    "limits", "name_track", "next_reset", "open_session", "openings", "pacific_day", "pages",
-    "read_client", "read_slot", "read_states", "read_video", "read_zone", "redacted", "refresh",
-    "rehearsal", "revoke", "set_thumbnail", "states", "tags_length", "update_video", "views_after",
-    "wider", "write_listing",
+    "Endpoints", "Episode", "Hour", "Ledger", "Listing", "Lookalike", "Media", "Opening",
+    "QuotaError", "RefusedError", "Rules", "Seen", "SessionGoneError", "Sheet", "Show", "SiteTrack",
+    "Slot", "StoppedError", "Tokens", "TrackFacts", "TransientError", "Upload", "UploadLimitError",
+    "YouTube", "YouTubeError", "add_to_playlist", "at_local", "chapters", "check_listing",
+    "conflicts", "consent", "feed_xml", "fill", "find_lookalikes", "free_openings", "hour_of_week",
+    "insert_call", "is_opening", "learn_hours", "limits", "name_track", "next_isrc", "next_reset",
+    "open_session", "openings", "pacific_day", "pages", "read_client", "read_isrc", "read_slot",
+    "read_states", "read_upc", "read_video", "read_zone", "redacted", "refresh", "rehearsal",
+    "revoke", "set_thumbnail", "sheet_csv", "site_pages", "states", "tags_length", "update_video",
+    "views_after", "wider", "write_listing",
 ]  # fmt: skip
