@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lofi.studio import _rounds as rounds
     from lofi.studio import _tracks as tracks
     from lofi.studio import _uploads as uploads
+    from lofi.studio._accounts import YouTubeError
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from lofi.studio._workers import Limits
 
 _HOME = {
+    "_accounts": ("YouTubeError",),
     "_analytics": ("analytics",),
     "_answers": ("KeyReusedError", "once"),
     "_batch": ("BatchResult", "make_many"),
@@ -132,6 +134,7 @@ __all__ = [
     "Timeline",
     "Watch",
     "Written",
+    "YouTubeError",
     "access",
     "accounts",
     "analytics",
