@@ -1,7 +1,17 @@
 """The channel: what is said of a track to the world, how it gets there; and other ways out."""
 
-from lofi.channel._distributor import Sheet, next_isrc, read_isrc, read_upc, sheet_csv
-from lofi.channel._feed import Episode, Show, feed_xml
+from lofi.channel._distributor import (
+    Sheet,
+    next_isrc,
+    read_isrc,
+    read_upc,
+    sheet_csv,
+)
+from lofi.channel._feed import (
+    Episode,
+    Show,
+    feed_xml,
+)
 from lofi.channel._hours import (
     MINIMUM,
     BestHours,
@@ -41,7 +51,10 @@ from lofi.channel._quota import (
     pacific_day,
     states,
 )
-from lofi.channel._site import SiteTrack, site_pages
+from lofi.channel._site import (
+    SiteTrack,
+    site_pages,
+)
 from lofi.channel._slots import (
     WEEKDAYS,
     Conflict,

@@ -596,10 +596,12 @@ def http_client(endpoints: Endpoints) -> httpx.Client:
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
+    local = is_local(endpoints.data)
     return httpx.Client(
         timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
         follow_redirects=False,
-        trust_env=not is_local(endpoints.data),
+        trust_env=not local,
+        verify=not local,  # this machine answers without TLS
         headers={"User-Agent": "lofi-empire"},
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
     from lofi.studio import _uploads as uploads
+    from lofi.studio._accounts import YouTubeError
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from lofi.studio._workers import Limits
 
 _HOME = {
+    "_accounts": ("YouTubeError",),
     "_analytics": ("analytics",),
     "_answers": ("KeyReusedError", "once"),
     "_batch": ("BatchResult", "make_many"),
@@ -106,15 +108,15 @@ __all__ = [
     "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
     "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
     "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
-    "TimedNote", "TimedSection", "Timeline", "Watch", "Written", "access", "accounts", "analytics",
-    "build_dataset", "calendar", "collect_garbage", "commission", "compose_corpus",
-    "corpus_diversity", "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate",
-    "events", "examine", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
-    "load_settings", "lock_folder", "make", "make_many", "models", "once", "open_database",
-    "open_studio", "order_or_resume", "processes", "read_card", "read_entries", "read_head",
-    "read_timeline", "release_sheet", "releases", "rounds", "run_stage", "slots", "stage_key",
-    "tokenize", "tracks", "train_model", "under_way", "upcoming", "uploads", "watch",
-    "write_distributor", "write_samples", "write_score", "write_site",
+    "TimedNote", "TimedSection", "Timeline", "Watch", "Written", "YouTubeError", "access",
+    "accounts", "analytics", "build_dataset", "calendar", "collect_garbage", "commission",
+    "compose_corpus", "corpus_diversity", "corpus_stats", "default_settings", "deliver",
+    "draw_stats", "evaluate", "events", "examine", "figures", "import_corpora", "jobs",
+    "judge_upload", "lanes_of", "load_settings", "lock_folder", "make", "make_many", "models",
+    "once", "open_database", "open_studio", "order_or_resume", "processes", "read_card",
+    "read_entries", "read_head", "read_timeline", "release_sheet", "releases", "rounds",
+    "run_stage", "slots", "stage_key", "tokenize", "tracks", "train_model", "under_way", "upcoming",
+    "uploads", "watch", "write_distributor", "write_samples", "write_score", "write_site",
 ]  # fmt: skip
 
 

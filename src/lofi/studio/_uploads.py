@@ -48,6 +48,8 @@ from lofi.channel import (
     wider,
 )
 from lofi.studio import _accounts, _releases, _tracks
+from lofi.studio._deliver import Others
+from lofi.studio._errors import ConflictError
 from lofi.studio._events import record
 from lofi.studio._releases import PLATFORM, gate, read_package, told
 from lofi.studio._studio import Studio
@@ -129,6 +131,32 @@ def carry_due(
             break
         job = _Job(studio, api, release_id, worker_id, go_on, ends, chunk)
         done += job.carry_out()
+    return done
+
+
+def upload_now(studio: Studio, tell: Callable[[list[dict[str, Any]]], None]) -> int:
+    """Upload what is due in this process, as nobody else works; gives how many are there now.
+
+    `tell` gets the views of what is left, now and then. Raises ConflictError where somebody else
+    works, and LofiError where nothing can be uploaded.
+    """
+    if Others(studio).surely_work():
+        raise ConflictError(
+            "a server or worker is at work, and uploads by itself what is due. `lofi releases` "
+            "shows how far it is."
+        )
+    worker, done = studio.work(["network"], rounds=False), 0
+    try:
+        while True:
+            with studio.database.read() as session:
+                due = [_releases.view(session, release_id) for release_id in _due(session)]
+            tell(due)
+            if not due:
+                break
+            done += carry_due(studio, worker.id)
+        look_after(studio)
+    finally:
+        studio.stop_work()
     return done
 
 
