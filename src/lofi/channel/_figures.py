@@ -96,7 +96,7 @@ _REACH = (
         "clicks per time that a thumbnail showed", "daily_impressions",
     ),
 )  # fmt: skip
-FIGURES: dict[str, Figure] = {f.name: f for f in (*_CHANNEL_COUNTS, *_COUNTS, *_DAYS, *_REACH)}
+METRICS: dict[str, Figure] = {f.name: f for f in (*_CHANNEL_COUNTS, *_COUNTS, *_DAYS, *_REACH)}
 
 # The parts of a collection in the order in which they are asked for, the cheapest by video first.
 PARTS = {

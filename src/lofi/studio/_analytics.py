@@ -250,9 +250,9 @@ def _forget_curves(session: Session, release_ids: set[int]) -> None:
 
 def _thin(session: Session, moment: datetime) -> None:
     """Of counts that are older than a month, keep the last of each day."""
-    from lofi.channel import FIGURES
+    from lofi.channel import METRICS
 
-    counts = [f.name for f in FIGURES.values() if f.kind == "count"]
+    counts = [f.name for f in METRICS.values() if f.kind == "count"]
     before = (moment - _DENSE).replace(hour=0, minute=0, second=0, microsecond=0)
     # What was thinned before is not looked at again.
     since = _state(session).get("thinned_until")
@@ -355,9 +355,9 @@ def series(
 
 
 def _is_mean(name: str) -> bool:
-    from lofi.channel import FIGURES
+    from lofi.channel import METRICS
 
-    return name in FIGURES and FIGURES[name].kind == "mean"
+    return name in METRICS and METRICS[name].kind == "mean"
 
 
 def _series(
@@ -466,7 +466,7 @@ def totals(session: Session) -> dict[str, Any]:
     A day counts once YouTube has told it; `until` is the last one. Each figure has its value over
     those weeks, over the four before (None where there are not so many days), and its trend.
     """
-    from lofi.channel import FIGURES, day_of, trend
+    from lofi.channel import METRICS, day_of, trend
 
     counts: dict[str, dict[str, Any]] = {}
     for name in ("subscribers", "views", "videos"):
@@ -488,7 +488,7 @@ def totals(session: Session) -> dict[str, Any]:
     ):
         by_day.setdefault(name, {})[day_of(at)] = value
     figures = []
-    for name, figure in FIGURES.items():
+    for name, figure in METRICS.items():
         days = by_day.get(name)
         if not days:
             continue
@@ -621,9 +621,9 @@ def _figure_at(
     age: timedelta,
     until: datetime | None,
 ) -> float | None:
-    from lofi.channel import FIGURES, amount_at_age
+    from lofi.channel import METRICS, amount_at_age
 
-    figure = FIGURES[measure.daily]
+    figure = METRICS[measure.daily]
     names = [n for n in (measure.count, measure.daily, figure.by) if n]
     rows: dict[str, list[tuple[datetime, float]]] = {name: [] for name in names}
     for name, when, value in session.execute(
