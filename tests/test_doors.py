@@ -39,6 +39,8 @@ COMMANDS = {
     "db": ("upgrade", "downgrade", "current", "check"),
     "storage": ("check", "gc"),
     "token": ("create", "list", "revoke"),
+    "analytics": ("show", "export", "collect"),
+    "experiment": ("list", "start", "show", "stop", "apply"),
 }
 
 

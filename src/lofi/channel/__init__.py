@@ -1,5 +1,46 @@
 """The channel: what is said of a track to the world, and how it gets there."""
 
+from lofi.channel._experiments import (
+    EXPERIMENT_KINDS,
+    EXPERIMENT_MEASURES,
+    MOST_ARMS,
+    Block,
+    Draw,
+    Judgement,
+    Pair,
+    StoppingRule,
+    draw_block,
+    evidence,
+    judge,
+)
+from lofi.channel._figures import (
+    FIGURE_PARTS,
+    METRICS,
+    RETENTION,
+    Collected,
+    Figure,
+    Known,
+    Reading,
+    Step,
+    Video,
+    collect_figures,
+    day_of,
+    pacific_day_start,
+    plan_figures,
+    reach_readings,
+    read_figures,
+)
+from lofi.channel._groups import (
+    CONFIDENCE,
+    FEWEST,
+    FEWEST_IN_ALL,
+    Comparison,
+    Estimate,
+    Trend,
+    amount_at_age,
+    compare_groups,
+    trend,
+)
 from lofi.channel._listing import (
     Listing,
     TrackFacts,
@@ -47,10 +88,15 @@ from lofi.channel._youtube import (
 )
 
 __all__ = [
-    "BUCKETS", "COSTS", "FIGURES", "MANAGE", "PACIFIC", "AmbiguousError", "Api", "AuthError",
-    "BucketState", "Client", "Endpoints", "Ledger", "Listing", "Media", "QuotaError",
-    "RefusedError", "Tokens", "TrackFacts", "TransientError", "UploadLimitError", "YouTube",
-    "YouTubeError", "chapters", "check_listing", "consent", "limits", "name_track", "next_reset",
-    "pacific_day", "pages", "read_client", "redacted", "refresh", "revoke", "states", "tags_length",
-    "write_listing",
+    "BUCKETS", "CONFIDENCE", "COSTS", "EXPERIMENT_KINDS", "EXPERIMENT_MEASURES", "FEWEST",
+    "FEWEST_IN_ALL", "FIGURES", "FIGURE_PARTS", "MANAGE", "METRICS", "MOST_ARMS", "PACIFIC",
+    "RETENTION", "AmbiguousError", "Api", "AuthError", "Block", "BucketState", "Client",
+    "Collected", "Comparison", "Draw", "Endpoints", "Estimate", "Figure", "Judgement", "Known",
+    "Ledger", "Listing", "Media", "Pair", "QuotaError", "Reading", "RefusedError", "Step",
+    "StoppingRule", "Tokens", "TrackFacts", "TransientError", "Trend", "UploadLimitError", "Video",
+    "YouTube", "YouTubeError", "amount_at_age", "chapters", "check_listing", "collect_figures",
+    "compare_groups", "consent", "day_of", "draw_block", "evidence", "judge", "limits",
+    "name_track", "next_reset", "pacific_day", "pacific_day_start", "pages", "plan_figures",
+    "reach_readings", "read_client", "read_figures", "redacted", "refresh", "revoke", "states",
+    "tags_length", "trend", "write_listing",
 ]  # fmt: skip

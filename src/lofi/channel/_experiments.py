@@ -27,8 +27,8 @@ from itertools import permutations
 
 from lofi.brief import InputError, subseed
 
-KINDS = ("thumbnail", "title")
-MEASURES = {
+EXPERIMENT_KINDS = ("thumbnail", "title")
+EXPERIMENT_MEASURES = {
     "views_per_hour": "views per hour that the arm was shown",
     "click_rate": "clicks per time that the thumbnail was shown",
 }
@@ -45,7 +45,7 @@ _STEPS = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class StoppingRule:
     """When an experiment ends.
 
     Not before `min_blocks` blocks and `min_amount` views (or clicks) of every arm; then as soon as
@@ -183,14 +183,17 @@ def _hours_of_week(start: datetime, until: datetime) -> list[tuple[int, float]]:
 
 
 def judge(
-    blocks: Sequence[Block], arms: int, rule: Rule, *, elapsed_days: float, what: str = "views"
+    blocks: Sequence[Block],
+    arms: int,
+    rule: StoppingRule,
+    *,
+    elapsed_days: float,
+    what: str = "views",
 ) -> Judgement:
     """Where the experiment stands after these blocks, the oldest first."""
     needed = arms * (arms - 1) / rule.alpha
     totals, rates = _by_arm(blocks, arms)
-    pairs = tuple(
-        _pair(blocks, a, b, needed) for a in range(arms) for b in range(arms) if a != b
-    )
+    pairs = tuple(_pair(blocks, a, b, needed) for a in range(arms) for b in range(arms) if a != b)
 
     def told(state: str, why: str, winner: int | None = None) -> Judgement:
         return Judgement(state, why, winner, len(blocks), needed, totals, rates, pairs)

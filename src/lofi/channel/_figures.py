@@ -23,9 +23,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from lofi.brief import LofiError
+from lofi.channel._quota import PACIFIC
 
 if TYPE_CHECKING:
     from lofi.channel._youtube import Api
@@ -34,7 +34,6 @@ VIDEOS_AT_ONCE = 50
 REACH_REPORT = "channel_reach_basic_a1"
 RETENTION = "retention/"  # and how far into the video: retention/0.35
 
-_PACIFIC = ZoneInfo("America/Los_Angeles")
 _ASK_EVERY = timedelta(hours=6)  # for what YouTube makes anew once a day, at no certain hour
 _LATE_DAYS = 3  # figures of so many days are asked for again: YouTube corrects them
 _MOST_DAYS = 400  # asked for at once
@@ -99,7 +98,7 @@ _REACH = (
 METRICS: dict[str, Figure] = {f.name: f for f in (*_CHANNEL_COUNTS, *_COUNTS, *_DAYS, *_REACH)}
 
 # The parts of a collection in the order in which they are asked for, the cheapest by video first.
-PARTS = {
+FIGURE_PARTS = {
     "counts": "views, likes and comments so far",
     "channel": "subscribers, views and videos of the channel",
     "channel days": "figures of the channel by day",
@@ -175,8 +174,8 @@ class Collected:
 # What to ask for ---------------------------------------------------------------------------------
 
 
-def plan(videos: Sequence[Video], known: Known, moment: datetime) -> list[Step]:
-    """The requests that are due at a moment, in order; reach is asked for in `collect` alone."""
+def plan_figures(videos: Sequence[Video], known: Known, moment: datetime) -> list[Step]:
+    """The requests that are due at a moment, in order; those for reach depend on their answers."""
     steps = [
         Step(
             "counts",
@@ -200,8 +199,10 @@ def plan(videos: Sequence[Video], known: Known, moment: datetime) -> list[Step]:
             reverse=True,
         )
         # Videos that lack few days go together, and those that lack many.
-        for batch in _batches(due):
-            steps.append(_days_step("days", tuple(i for _, i in batch), batch[-1][0], last))
+        steps += [
+            _days_step("days", tuple(i for _, i in batch), batch[-1][0], last)
+            for batch in _batches(due)
+        ]
     wanted = sorted((v for v in videos if _retention_due(v, moment)), key=lambda v: v.published_at)
     steps += [_retention_step(v, last) for v in wanted[::-1][:_RETENTIONS_AT_ONCE]]
     return steps
@@ -214,12 +215,12 @@ def _part_due(part: str, known: Known, moment: datetime) -> bool:
 
 def pacific_day_start(day: date) -> datetime:
     """When a day of YouTube's begins, in UTC."""
-    return datetime.combine(day, time(), _PACIFIC).astimezone(UTC)
+    return datetime.combine(day, time(), PACIFIC).astimezone(UTC)
 
 
 def day_of(moment: datetime) -> date:
     """The day of YouTube's that a moment is on."""
-    return moment.astimezone(_PACIFIC).date()
+    return moment.astimezone(PACIFIC).date()
 
 
 def newest_day(moment: datetime) -> date:
@@ -287,7 +288,7 @@ def _batches(things: Sequence[Any]) -> list[tuple[Any, ...]]:
 # What the answers say ----------------------------------------------------------------------------
 
 
-def readings(step: Step, answer: Mapping[str, Any], moment: datetime) -> list[Reading]:
+def read_figures(step: Step, answer: Mapping[str, Any], moment: datetime) -> list[Reading]:
     """The readings of the answer to a step. Raises LofiError for an answer that has another form.
 
     Figures that YouTube leaves out (likes that are hidden, days without a view) are left out.
@@ -318,7 +319,7 @@ def readings(step: Step, answer: Mapping[str, Any], moment: datetime) -> list[Re
         return [reading for row in rows for reading in _of_day(row, step)]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise LofiError(
-            f"YouTube's answer for {PARTS[step.part]} has another form than its documentation says "
+            f"YouTube's answer for {FIGURE_PARTS[step.part]} has another form than is documented "
             f"({type(error).__name__}: {error}). Nothing of it is kept; report it."
         ) from error
 
@@ -379,7 +380,7 @@ def reach_readings(text: str, videos: Iterable[str]) -> list[Reading]:
         )
     try:
         for row in table:
-            day = datetime.strptime(row["date"], "%Y%m%d").date()  # noqa: DTZ007 (a day)
+            day = datetime.strptime(row["date"], "%Y%m%d").date()
             shown = _finite(row[_REACH[0].source] or 0)
             clicked = shown * _finite(row[_REACH[1].source] or 0)
             for video in {row["video_id"], None} & (wanted | {None}):
@@ -403,7 +404,7 @@ def reach_readings(text: str, videos: Iterable[str]) -> list[Reading]:
 # Asking ------------------------------------------------------------------------------------------
 
 
-def collect(
+def collect_figures(
     api: Api, videos: Sequence[Video], known: Known, moment: datetime, *, reach: bool = True
 ) -> Iterator[Collected]:
     """Ask for what is due, request by request. A part that fails does not keep back the others.
@@ -411,8 +412,8 @@ def collect(
     With `reach` the bulk report is ordered once, if it was not, and those that came since are read.
     """
     failed: set[str] = set()
-    steps = plan(videos, known, moment)
-    for part in PARTS:
+    steps = plan_figures(videos, known, moment)
+    for part in FIGURE_PARTS:
         if part == "reach":
             if reach and videos and _part_due(part, known, moment):
                 yield from _reach(api, [v.id for v in videos], known)
@@ -439,10 +440,10 @@ def _asked(api: Api, step: Step, moment: datetime) -> Iterator[Collected]:
         for video in step.videos:
             params = {**step.params, "dimensions": "day", "filters": f"video=={video}"}
             alone = Step(step.part, step.method, params, (video,))
-            found = readings(alone, api.call(alone.method, params=params), moment)
+            found = read_figures(alone, api.call(alone.method, params=params), moment)
             yield Collected(step.part, tuple(found))
         return
-    found = readings(step, answer, moment)
+    found = read_figures(step, answer, moment)
     yield Collected(step.part, tuple(found), replaces=step.part == "retention" and bool(found))
 
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 FEWEST = 4  # releases of a group that anything is said about
 FEWEST_IN_ALL = 8
-LEVEL = 0.9
+CONFIDENCE = 0.9
 
 _GRID = 40
 _PIECES = 60  # of the bisection that finds a quantile
@@ -81,8 +81,8 @@ class Comparison:
     groups: tuple[Estimate, ...]
 
 
-def compare(
-    groups: Mapping[str, Sequence[float]], *, scale: str = "log", level: float = LEVEL
+def compare_groups(
+    groups: Mapping[str, Sequence[float]], *, scale: str = "log", level: float = CONFIDENCE
 ) -> Comparison:
     """Compare the figures of groups of releases; intervals hold with the probability `level`."""
     import numpy as np
@@ -98,7 +98,9 @@ def compare(
     spread = float(everything.std()) or 1.0
     sizes = np.array([len(v) for v in named.values()], float)
     means = np.array([(np.mean(v) - centre) / spread for v in named.values()])
-    within = sum(float(np.sum(((np.asarray(v) - np.mean(v)) / spread) ** 2)) for v in named.values())
+    within = sum(
+        float(np.sum(((np.asarray(v) - np.mean(v)) / spread) ** 2)) for v in named.values()
+    )
 
     # Everything is measured in standard deviations of all releases, where half-normal priors of
     # width 1 within and 0.5 between the groups rule out only what would be absurd.
@@ -119,9 +121,7 @@ def compare(
     middle = drawn * grand[:, None] + (1.0 - drawn) * means
     deviation = np.sqrt((1.0 - drawn) * own + drawn**2 * grand_spread[:, None])
     beyond = (1.0 - drawn) * (means - grand[:, None])
-    beyond_deviation = np.sqrt(
-        (1.0 - drawn) * own + (1.0 - drawn) ** 2 * grand_spread[:, None]
-    )
+    beyond_deviation = np.sqrt((1.0 - drawn) * own + (1.0 - drawn) ** 2 * grand_spread[:, None])
 
     def quantile(centres: np.ndarray, deviations: np.ndarray, share: float) -> np.ndarray:
         reach = 10.0 * deviations.max() + 1.0
@@ -211,9 +211,7 @@ def amount_at_age(
     return amount
 
 
-def _between(
-    start: tuple[datetime, float], end: tuple[datetime, float], at: datetime
-) -> float:
+def _between(start: tuple[datetime, float], end: tuple[datetime, float], at: datetime) -> float:
     if end[0] <= start[0]:
         return end[1]
     share = (at - start[0]) / (end[0] - start[0])
@@ -239,7 +237,7 @@ class Trend:
     says: str
 
 
-def trend(values: Sequence[float], *, level: float = LEVEL) -> Trend:
+def trend(values: Sequence[float], *, level: float = CONFIDENCE) -> Trend:
     """The trend of a daily figure, oldest first: the median of all slopes of its logarithm.
 
     Theil-Sen (Sen 1968, JASA 63): a day that went viral does not move it. Whole weeks are looked

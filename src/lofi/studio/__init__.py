@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
     from lofi.studio import _accounts as accounts
+    from lofi.studio import _analytics as analytics
+    from lofi.studio import _experiments as experiments
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _models as models
     from lofi.studio import _tracks as tracks
-    from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
     from lofi.studio._calendar import upcoming
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from lofi.studio._workers import Limits
 
 _HOME = {
-    "_analytics": ("analytics",),
     "_answers": ("KeyReusedError", "once"),
     "_batch": ("BatchResult", "make_many"),
     "_calendar": ("upcoming",),
@@ -77,6 +77,8 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
     "accounts": "_accounts",
+    "analytics": "_analytics",
+    "experiments": "_experiments",
     "figures": "_figures",
     "jobs": "_jobs",
     "models": "_models",
@@ -84,14 +86,14 @@ _MODULES = {
 }  # whose functions are used by the module's name
 
 __all__ = [
-    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES",
-    "WRITABLE", "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed",
-    "Database", "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits",
-    "NotFoundError", "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage",
-    "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access", "accounts",
-    "analytics", "build_dataset", "collect_garbage", "commission", "compose_corpus",
-    "corpus_diversity", "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate",
-    "events", "examine", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
+    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
+    "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
+    "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
+    "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
+    "TimedNote", "TimedSection", "Timeline", "Watch", "access", "accounts", "analytics",
+    "build_dataset", "collect_garbage", "commission", "compose_corpus", "corpus_diversity",
+    "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate", "events", "examine",
+    "experiments", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
     "load_settings", "lock_folder", "make", "make_many", "models", "once", "open_database",
     "open_studio", "order_or_resume", "processes", "read_card", "read_entries", "read_head",
     "read_timeline", "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way",

@@ -76,7 +76,7 @@ def collect(
         api = accounts.youtube(studio)
     kept: dict[str, int] = {}
     problems: dict[str, str] = {}
-    for collected in channel.collect(api, videos, known, moment):
+    for collected in channel.collect_figures(api, videos, known, moment):
         with studio.database.write() as session:
             _keep(session, collected, releases, moment)
         kept[collected.part] = kept.get(collected.part, 0) + len(collected.readings)
@@ -92,21 +92,43 @@ def collect(
     return {"readings": total, "parts": kept, "problems": problems}
 
 
+def collect_round(studio: Studio) -> None:
+    """What the studio does by itself, where an account is connected and anything is out.
+
+    Raises LofiError for the first part that fails, once the others are done.
+    """
+    from lofi.studio import experiments
+
+    with studio.database.read() as session:
+        if session.get(Credential, PLATFORM) is None:
+            return
+        closely = experiments.watched(session)
+    problems = collect(studio, actor=ACTOR, closely=closely)["problems"]
+    if problems:
+        raise LofiError(next(iter(problems.values())))
+
+
 def due(session: Session, moment: datetime) -> list[dict[str, Any]]:
     """The requests that `collect` would send now: how many of each kind, and what they cost."""
     from lofi import channel
 
     _, videos, known = _wanted(session, moment, frozenset())
     counts: dict[tuple[str, str], int] = {}
-    for step in channel.plan(videos, known, moment):
+    for step in channel.plan_figures(videos, known, moment):
         counts[step.part, step.method] = counts.get((step.part, step.method), 0) + 1
     found = []
     for (part, method), requests in counts.items():
         bucket, units = channel.COSTS[method]
         found.append(
-            {"part": part, "told": channel.PARTS[part], "method": method, "requests": requests,
-             "bucket": bucket, "units": units * requests}
-        )  # fmt: skip
+            {
+                "part": part,
+                "told": channel.FIGURE_PARTS[part],
+                "method": method,
+                "requests": requests,
+                "bucket": bucket,
+                "units": units * requests,
+            }
+        )
     return found
 
 
@@ -197,7 +219,9 @@ def _keep(
     state = dict(row.value)
     if collected.readings:
         if collected.replaces:
-            _forget_curves(session, {releases[r.video_id] for r in collected.readings if r.video_id})
+            _forget_curves(
+                session, {releases[r.video_id] for r in collected.readings if r.video_id}
+            )
         _put(session, collected.readings, releases)
     before = state["parts"].get(collected.part, {"at": None, "problem": None})
     state["parts"] = {
@@ -280,7 +304,7 @@ def state(session: Session) -> dict[str, Any]:
     `parts` has every part with when it last came and what ails it; `releases` counts those that
     people can watch.
     """
-    from lofi.channel import PARTS
+    from lofi.channel import FIGURE_PARTS
 
     account = session.get(Credential, PLATFORM)
     kept = _state(session)["parts"]
@@ -291,7 +315,7 @@ def state(session: Session) -> dict[str, Any]:
             "at": kept.get(part, {}).get("at"),
             "problem": kept.get(part, {}).get("problem"),
         }
-        for part, words in PARTS.items()
+        for part, words in FIGURE_PARTS.items()
     ]
     collected = [p["at"] for p in parts if p["at"]]
     return {
@@ -558,7 +582,7 @@ def report(
     figure then is not known, are left out and counted. Hours are those of `zone`. Raises InputError
     for an unknown measure or an age that cannot be.
     """
-    from lofi.channel import compare
+    from lofi.channel import compare_groups
 
     chosen = MEASURES[one_of(measure, MEASURES, "measure")]
     if not 1.0 <= age_days <= MOST_AGE_DAYS:
@@ -588,7 +612,7 @@ def report(
             continue
         for fact, of in _facts(track, at, zone).items():
             groups[fact].setdefault(of, []).append(value)
-    compared = {fact: asdict(compare(g, scale=chosen.scale)) for fact, g in groups.items()}
+    compared = {fact: asdict(compare_groups(g, scale=chosen.scale)) for fact, g in groups.items()}
     any_fact = compared["mood"]
     return {
         "measure": measure,
@@ -708,15 +732,23 @@ def retention(session: Session, *, track_id: str | None = None) -> dict[str, Any
         curve.sort()
     return {
         "releases": [
-            {"release_id": i, "track_id": track, "title": title, "at": told(at), "points": curves[i]}
+            {
+                "release_id": i,
+                "track_id": track,
+                "title": title,
+                "at": told(at),
+                "points": curves[i],
+            }
             for i, at, track, title in newest
         ],
         "middle": _middle_curve(list(curves.values())),
     }
 
 
-def _middle_curve(curves: list[list[tuple[float, float]]]) -> list[tuple[float, float, float, float]]:
-    """(how far, median, lower quartile, upper quartile) where at least three curves have a point."""
+def _middle_curve(
+    curves: list[list[tuple[float, float]]],
+) -> list[tuple[float, float, float, float]]:
+    """(how far, median, lower and upper quartile) where at least three curves have a point."""
     from statistics import quantiles
 
     at: dict[float, list[float]] = {}

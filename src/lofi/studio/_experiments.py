@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from lofi.studio._tables import Experiment, Metric, Release, Track, now
 from lofi.studio._tracks import file, read_title, told
 
 if TYPE_CHECKING:
-    from lofi.channel import Api, Block, Judgement, Rule
+    from lofi.channel import Api, Block, Judgement
     from lofi.studio._studio import Studio
 
 ACTOR = "schedule"
@@ -128,7 +128,14 @@ def _applies(row: Experiment) -> str:
 # Starting and ending -----------------------------------------------------------------------------
 
 
-def start(
+def start(studio: Studio, release_id: int, kind: str, **what: Any) -> dict[str, Any]:
+    """Start an experiment and give it as plain values: see `prepare`."""
+    write = prepare(studio, release_id, kind, **what)
+    with studio.database.write() as session:
+        return write(session)
+
+
+def prepare(
     studio: Studio,
     release_id: int,
     kind: str,
@@ -141,20 +148,20 @@ def start(
     apply_winner: bool = False,
     moment: datetime | None = None,
     **rule: Any,
-) -> dict[str, Any]:
-    """Start an experiment of a release that is out; gives it as plain values.
+) -> Callable[[Session], dict[str, Any]]:
+    """Check an experiment of a release that is out; gives what starts it and tells it.
 
     What the release has now is always its first arm; `titles`, or `images` (the SHA-256 of what
     `put_image` was given) and `palettes` (in which the thumbnail is drawn anew) are the others.
-    `rule` holds fields of `lofi.channel.Rule`. Only an experiment at a time: two would disturb each
+    `rule` holds fields of `lofi.channel.StoppingRule`. Only one at a time: two would disturb each
     other. Raises InputError for what cannot be shown, NotFoundError, ConflictError.
     """
     from lofi import channel
 
-    kind = one_of(kind, channel.KINDS, "kind of experiment")
-    measure = one_of(measure, channel.MEASURES, "measure")
+    kind = one_of(kind, channel.EXPERIMENT_KINDS, "kind of experiment")
+    measure = one_of(measure, channel.EXPERIMENT_MEASURES, "measure")
     try:
-        agreed = channel.Rule(**rule)
+        agreed = channel.StoppingRule(**rule)
     except TypeError as error:
         raise InputError(f"an experiment has no such rule: {error}.") from error
     if measure == "click_rate" and agreed.turn_hours < 24:
@@ -185,9 +192,10 @@ def start(
             f"an experiment has 2 to {channel.MOST_ARMS} arms with what the release has now, and "
             f"this one {len(arms)}. Give 1 to {channel.MOST_ARMS - 1} others."
         )
-    moment = moment or now()
-    with studio.database.write() as session:
-        release = _out(session, release_id, lock=True)
+    begun = moment or now()
+
+    def write(session: Session) -> dict[str, Any]:
+        _out(session, release_id, lock=True)
         running = sa.select(Experiment.id).where(
             Experiment.release_id == release_id, Experiment.state == "running"
         )
@@ -202,12 +210,12 @@ def start(
                 "items": arms,
                 "measure": measure,
                 "rule": asdict(agreed),
-                "seed": subseed(release_id, "experiment", kind, moment.isoformat()) >> 1,
+                "seed": subseed(release_id, "experiment", kind, begun.isoformat()) >> 1,
                 "apply_winner": apply_winner,
                 "started_by": actor,
             },
             turns={"blocks": []},
-            started_at=moment,
+            started_at=begun,
         )
         session.add(row)
         session.flush()
@@ -217,6 +225,8 @@ def start(
             apply_winner=apply_winner, rule=asdict(agreed),
         )  # fmt: skip
         return view(session, row)
+
+    return write
 
 
 def _out(session: Session, release_id: int, *, lock: bool = False) -> Release:
@@ -438,7 +448,9 @@ class _Turn:
         blocks = [{**b, "turns": [dict(t) for t in b["turns"]]} for b in row.turns["blocks"]]
         block = blocks[-1] if blocks else None
         if block is None or block.get("void") or block["turns"][-1]["until"]:
-            begin = None if block is None or block.get("void") else _moment(block["turns"][-1]["end"])
+            begin = (
+                None if block is None or block.get("void") else _moment(block["turns"][-1]["end"])
+            )
             block = self._draw(row, blocks, begin)
             blocks.append(block)
             self._write(blocks=blocks)
@@ -538,13 +550,13 @@ class _Turn:
 
     def _judge(self, blocks: list[dict[str, Any]], *, stop_at_limit: bool) -> bool:
         """Look at the evidence; gives whether that ended the experiment."""
-        from lofi.channel import Rule, judge
+        from lofi.channel import StoppingRule, judge
 
         with self.studio.database.write() as session:
             row = find(session, self.id, lock=True)
             if row.state != "running":
                 return True
-            rule = Rule(**row.arms["rule"])
+            rule = StoppingRule(**row.arms["rule"])
             arms = len(row.arms["items"])
             over = [b for block in blocks if (b := _block(session, row, block)) is not None]
             elapsed = (self.moment - row.started_at) / timedelta(days=1)
@@ -588,7 +600,9 @@ def _block(session: Session, row: Experiment, block: dict[str, Any]) -> Block | 
     draw = Draw(tuple(block["order"]), tuple(block["weights"]))
     if row.arms["measure"] == "views_per_hour":
         amounts = tuple(max(0.0, t["views_until"] - t["views_from"]) for t in turns)
-        hours = tuple((_moment(t["until"]) - _moment(t["from"])).total_seconds() / 3600 for t in turns)
+        hours = tuple(
+            (_moment(t["until"]) - _moment(t["from"])).total_seconds() / 3600 for t in turns
+        )
         return Block(draw, amounts, hours)
     clicks, shows = [], []
     for turn in turns:
@@ -618,7 +632,9 @@ def _reach(
     if len(found) < days:
         return None
     shows = [d.get("daily_impressions", 0.0) for d in found.values()]
-    clicks = [d.get("daily_impressions", 0.0) * d.get("daily_click_rate", 0.0) for d in found.values()]
+    clicks = [
+        d.get("daily_impressions", 0.0) * d.get("daily_click_rate", 0.0) for d in found.values()
+    ]
     return sum(clicks), sum(shows)
 
 

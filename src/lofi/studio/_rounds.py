@@ -50,7 +50,10 @@ class Round:
         getattr(importlib.import_module(f"lofi.studio.{module}"), function)(studio)
 
 
-ROUNDS: tuple[Round, ...] = ()
+ROUNDS: tuple[Round, ...] = (
+    Round("figures", 900.0, "_analytics:collect_round"),
+    Round("experiments", 300.0, "_experiments:tick"),
+)
 
 
 class Rounds:
