@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 """The channel: what is said of a track to the world, and how it gets there."""
 
 from lofi.channel._experiments import (
@@ -41,6 +42,12 @@ from lofi.channel._groups import (
     compare_groups,
     trend,
 )
+=======
+"""The channel: what is said of a track to the world, within YouTube's limits; other ways out."""
+
+from lofi.channel._distributor import Sheet, next_isrc, read_isrc, read_upc, sheet_csv
+from lofi.channel._feed import Episode, Show, feed_xml
+>>>>>>> main
 from lofi.channel._listing import (
     Listing,
     TrackFacts,
@@ -50,6 +57,7 @@ from lofi.channel._listing import (
     tags_length,
     write_listing,
 )
+<<<<<<< HEAD
 from lofi.channel._oauth import (
     FIGURES,
     MANAGE,
@@ -99,4 +107,12 @@ __all__ = [
     "name_track", "next_reset", "pacific_day", "pacific_day_start", "pages", "plan_figures",
     "reach_readings", "read_client", "read_figures", "redacted", "refresh", "revoke", "states",
     "tags_length", "trend", "write_listing",
+=======
+from lofi.channel._site import SiteTrack, site_pages
+
+__all__ = [
+    "Episode", "Listing", "Sheet", "Show", "SiteTrack", "TrackFacts", "chapters", "check_listing",
+    "feed_xml", "name_track", "next_isrc", "read_isrc", "read_upc", "sheet_csv", "site_pages",
+    "tags_length", "write_listing",
+>>>>>>> main
 ]  # fmt: skip

@@ -547,6 +547,50 @@ def totals(session: Session) -> dict[str, Any]:
     return {"days": _TREND_DAYS, "counts": counts, "figures": figures}
 
 
+def daily(session: Session, names: Sequence[str], *, days: int) -> dict[str, dict[str, Any]]:
+    """Figures of the channel by day: `from` which day, and the `values` up to the last one told.
+
+    A day of which YouTube tells nothing had nothing, or for shares and rates no value (None).
+    Figures that were never told are left out.
+    """
+    from lofi.channel import day_of
+
+    found: dict[str, dict[date, float]] = {}
+    for name, at, value in session.execute(
+        sa.select(Metric.name, Metric.at, Metric.value).where(
+            Metric.release_id.is_(None),
+            Metric.name.in_(names),
+            Metric.at >= now() - timedelta(days=days + 4),
+        )
+    ):
+        found.setdefault(name, {})[day_of(at)] = value
+    told: dict[str, dict[str, Any]] = {}
+    for name, by_day in found.items():
+        last = max(by_day)
+        first = max(min(by_day), last - timedelta(days=days - 1))
+        span = [first + timedelta(days=i) for i in range((last - first).days + 1)]
+        absent = None if _is_mean(name) else 0.0
+        told[name] = {"from": first.isoformat(), "values": [by_day.get(d, absent) for d in span]}
+    return told
+
+
+def released(session: Session) -> list[dict[str, Any]]:
+    """The releases that people can watch, the newest first: `id`, `track_id`, `title`, `at`."""
+    rows = _released(session, now())
+    titles = dict(
+        session.execute(
+            sa.select(Track.id, Track.title).where(Track.id.in_({r.track_id for r, _ in rows}))
+        )
+        .tuples()
+        .all()
+    )
+    return [
+        {"id": r.id, "track_id": r.track_id, "title": titles.get(r.track_id, r.track_id),
+         "at": told(at)}
+        for r, at in sorted(rows, key=lambda row: row[1], reverse=True)
+    ]  # fmt: skip
+
+
 # What goes with what -----------------------------------------------------------------------------
 
 
