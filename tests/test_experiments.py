@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +23,7 @@ START = datetime(2026, 9, 7, 7, tzinfo=UTC)  # midnight in Los Angeles
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
-# Turns ---------------------------------------------------------------------------------------------
+# Turns --------------------------------------------------------------------------------------------
 
 
 def turns(arms: int, seed: int, blocks: int, views: Callable[[int, int, random.Random], float]):
@@ -107,7 +107,7 @@ def test_it_is_not_decided_before_the_least_and_ends_at_the_most():
         StoppingRule(turn_hours=5)
 
 
-# On YouTube ----------------------------------------------------------------------------------------
+# On YouTube ---------------------------------------------------------------------------------------
 
 
 class Time:
@@ -130,7 +130,7 @@ class Time:
 
 
 @pytest.fixture
-def time(api: Api, fake_youtube: FakeYouTube) -> Iterator[Time]:
+def time(api: Api, fake_youtube: FakeYouTube) -> Time:
     clock = Time(api, fake_youtube)
     connected(api.studio, fake_youtube)
     video = watch(fake_youtube, START - 30 * DAY, per_hour=20)
@@ -143,7 +143,7 @@ def time(api: Api, fake_youtube: FakeYouTube) -> Iterator[Time]:
             Release(id=1, track_id="quiet-harbour-00000001", platform="youtube",
                     state="published", publish_at=START - 30 * DAY, remote_id=video)
         )  # fmt: skip
-    yield clock
+    return clock
 
 
 def start(api: Api, **body: Any) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import random
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from api import Api, problem
 from shelf import put_track
-from youtube import Fault, FakeYouTube, connected
+from youtube import FakeYouTube, Fault, connected
 from youtube_figures import figures, watch
 
 from lofi.brief import InputError
@@ -25,7 +24,7 @@ NOW = datetime(2026, 11, 20, 15, 20, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
-# Comparing -----------------------------------------------------------------------------------------
+# Comparing ----------------------------------------------------------------------------------------
 
 
 def test_an_interval_from_few_releases_is_wide_and_says_so():
@@ -76,11 +75,11 @@ def test_a_trend_needs_two_weeks_and_is_not_moved_by_one_day():
     assert trend([100 * 1.03**i for i in range(28)]).per_week == pytest.approx(1.03**7, rel=0.02)
 
 
-# Collecting ----------------------------------------------------------------------------------------
+# Collecting ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def channel(api: Api, fake_youtube: FakeYouTube) -> Iterator[tuple[Api, FakeYouTube]]:
+def channel(api: Api, fake_youtube: FakeYouTube) -> tuple[Api, FakeYouTube]:
     """Two releases of a connected account: one three weeks old, one of yesterday."""
     fake_youtube.now = lambda: NOW
     connected(api.studio, fake_youtube)
@@ -97,17 +96,21 @@ def channel(api: Api, fake_youtube: FakeYouTube) -> Iterator[tuple[Api, FakeYouT
                     remote_id=watch(fake_youtube, NOW - age, per_hour=number * 6),
                 )
             )
-    yield api, fake_youtube
+    return api, fake_youtube
 
 
 def values(api: Api, name: str, release_id: int | None) -> dict[datetime, float]:
     with api.studio.database.read() as session:
-        rows = session.execute(
-            sa.select(Metric.at, Metric.value).where(
-                Metric.name == name, Metric.release_id.is_not_distinct_from(release_id)
+        rows = (
+            session.execute(
+                sa.select(Metric.at, Metric.value).where(
+                    Metric.name == name, Metric.release_id.is_not_distinct_from(release_id)
+                )
             )
-        ).all()
-    found = {at: value for at, value in rows}
+            .tuples()
+            .all()
+        )
+    found = dict(rows)
     assert len(found) == len(rows), "a figure is there twice"
     return found
 
@@ -129,7 +132,6 @@ def test_figures_are_collected_once_however_often_they_are_asked_for(channel):
     assert collect(api, NOW) == {}
     assert len(fake.calls) == asked  # nothing was due
     fake.now = lambda: NOW + 4 * DAY
-    connected(api.studio, fake)
     assert collect(api, NOW + 4 * DAY) == {}
     assert len(values(api, "daily_views", 1)) == 23
     shown, rate = values(api, "daily_impressions", 1), values(api, "daily_click_rate", 1)
@@ -184,7 +186,7 @@ def test_old_counts_are_thinned_to_one_a_day(channel):
     assert kept == {date(2026, 9, 21): 8.0, date(2026, 9, 22): 32.0, date(2026, 9, 23): 47.0}
 
 
-# What the API tells --------------------------------------------------------------------------------
+# What the API tells -------------------------------------------------------------------------------
 
 
 def test_the_report_tells_what_it_leaves_out(channel):

@@ -1,6 +1,6 @@
-<<<<<<< HEAD
-"""The channel: what is said of a track to the world, and how it gets there."""
+"""The channel: what is said of a track to the world, how it gets there, and what came of it."""
 
+from lofi.channel._distributor import Sheet, next_isrc, read_isrc, read_upc, sheet_csv
 from lofi.channel._experiments import (
     EXPERIMENT_KINDS,
     EXPERIMENT_MEASURES,
@@ -14,6 +14,7 @@ from lofi.channel._experiments import (
     evidence,
     judge,
 )
+from lofi.channel._feed import Episode, Show, feed_xml
 from lofi.channel._figures import (
     FIGURE_PARTS,
     METRICS,
@@ -42,12 +43,6 @@ from lofi.channel._groups import (
     compare_groups,
     trend,
 )
-=======
-"""The channel: what is said of a track to the world, within YouTube's limits; other ways out."""
-
-from lofi.channel._distributor import Sheet, next_isrc, read_isrc, read_upc, sheet_csv
-from lofi.channel._feed import Episode, Show, feed_xml
->>>>>>> main
 from lofi.channel._listing import (
     Listing,
     TrackFacts,
@@ -57,7 +52,6 @@ from lofi.channel._listing import (
     tags_length,
     write_listing,
 )
-<<<<<<< HEAD
 from lofi.channel._oauth import (
     FIGURES,
     MANAGE,
@@ -96,23 +90,86 @@ from lofi.channel._youtube import (
 )
 
 __all__ = [
-    "BUCKETS", "CONFIDENCE", "COSTS", "EXPERIMENT_KINDS", "EXPERIMENT_MEASURES", "FEWEST",
-    "FEWEST_IN_ALL", "FIGURES", "FIGURE_PARTS", "MANAGE", "METRICS", "MOST_ARMS", "PACIFIC",
-    "RETENTION", "AmbiguousError", "Api", "AuthError", "Block", "BucketState", "Client",
-    "Collected", "Comparison", "Draw", "Endpoints", "Estimate", "Figure", "Judgement", "Known",
-    "Ledger", "Listing", "Media", "Pair", "QuotaError", "Reading", "RefusedError", "Step",
-    "StoppingRule", "Tokens", "TrackFacts", "TransientError", "Trend", "UploadLimitError", "Video",
-    "YouTube", "YouTubeError", "amount_at_age", "chapters", "check_listing", "collect_figures",
-    "compare_groups", "consent", "day_of", "draw_block", "evidence", "judge", "limits",
-    "name_track", "next_reset", "pacific_day", "pacific_day_start", "pages", "plan_figures",
-    "reach_readings", "read_client", "read_figures", "redacted", "refresh", "revoke", "states",
-    "tags_length", "trend", "write_listing",
-=======
-from lofi.channel._site import SiteTrack, site_pages
-
-__all__ = [
-    "Episode", "Listing", "Sheet", "Show", "SiteTrack", "TrackFacts", "chapters", "check_listing",
-    "feed_xml", "name_track", "next_isrc", "read_isrc", "read_upc", "sheet_csv", "site_pages",
-    "tags_length", "write_listing",
->>>>>>> main
-]  # fmt: skip
+    "BUCKETS",
+    "CONFIDENCE",
+    "COSTS",
+    "EXPERIMENT_KINDS",
+    "EXPERIMENT_MEASURES",
+    "FEWEST",
+    "FEWEST_IN_ALL",
+    "FIGURES",
+    "FIGURE_PARTS",
+    "MANAGE",
+    "METRICS",
+    "MOST_ARMS",
+    "PACIFIC",
+    "RETENTION",
+    "AmbiguousError",
+    "Api",
+    "AuthError",
+    "Block",
+    "BucketState",
+    "Client",
+    "Collected",
+    "Comparison",
+    "Draw",
+    "Endpoints",
+    "Episode",
+    "Estimate",
+    "Figure",
+    "Judgement",
+    "Known",
+    "Ledger",
+    "Listing",
+    "Media",
+    "Pair",
+    "QuotaError",
+    "Reading",
+    "RefusedError",
+    "Sheet",
+    "Show",
+    "SiteTrack",
+    "Step",
+    "StoppingRule",
+    "Tokens",
+    "TrackFacts",
+    "TransientError",
+    "Trend",
+    "UploadLimitError",
+    "Video",
+    "YouTube",
+    "YouTubeError",
+    "amount_at_age",
+    "chapters",
+    "check_listing",
+    "collect_figures",
+    "compare_groups",
+    "consent",
+    "day_of",
+    "draw_block",
+    "evidence",
+    "feed_xml",
+    "judge",
+    "limits",
+    "name_track",
+    "next_isrc",
+    "next_reset",
+    "pacific_day",
+    "pacific_day_start",
+    "pages",
+    "plan_figures",
+    "reach_readings",
+    "read_client",
+    "read_figures",
+    "read_isrc",
+    "read_upc",
+    "redacted",
+    "refresh",
+    "revoke",
+    "sheet_csv",
+    "site_pages",
+    "states",
+    "tags_length",
+    "trend",
+    "write_listing",
+]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 FEWEST = 4  # releases of a group that anything is said about
 FEWEST_IN_ALL = 8
@@ -152,7 +153,9 @@ def compare_groups(
     return Comparison(total, typical, enough, tuple(found))
 
 
-def _log_posterior(inner, outer, sizes, means, within, total):  # noqa: ANN
+def _log_posterior(
+    inner: Any, outer: Any, sizes: Any, means: Any, within: float, total: int
+) -> Any:
     import numpy as np
 
     spread_of_mean = inner[:, None] ** 2 / sizes + outer[:, None] ** 2

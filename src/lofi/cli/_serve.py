@@ -33,12 +33,9 @@ for _name, _app in (
     ("db", db_app),
     ("storage", storage_app),
     ("token", token_app),
-<<<<<<< HEAD
     ("analytics", analytics_app),
     ("experiment", experiment_app),
-=======
     ("export", export_app),
->>>>>>> main
 ):
     serve_app.add_typer(_app, name=_name)
 serve_app.command()(password)

@@ -134,9 +134,7 @@ def _retention(found: dict[str, Any], curve: int | None) -> dict[str, Any] | Non
     if middle:
         rows = {row[0]: row for row in middle}
         column = {k: [_percent(rows[x][k]) for x in at] for k in (1, 2, 3)}
-        series.append(
-            {"name": "median", "values": column[1], "low": column[2], "high": column[3]}
-        )
+        series.append({"name": "median", "values": column[1], "low": column[2], "high": column[3]})
     if chosen:
         points = dict(map(tuple, chosen["points"]))
         values = [_percent(points.get(x)) for x in at]
