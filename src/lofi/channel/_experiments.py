@@ -23,7 +23,7 @@ from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import permutations
+from itertools import combinations, permutations
 
 from lofi.brief import InputError, subseed
 
@@ -41,7 +41,7 @@ _HOURS_OF_WEEK = 168
 _STAKES = (0.25, 0.5, 1.0, 2.0, 4.0)
 _LARGEST = 3.0  # a day that goes viral says no more than one that is so far from the usual
 _WIDEST = math.log(4.0)  # ratios of two arms are looked for between 1/4 and 4
-_STEPS = 120
+_STEPS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +146,17 @@ def draw_block(
     """
     if not 2 <= arms <= MOST_ARMS:
         raise InputError(f"{arms} arms cannot take turns: there must be 2 to {MOST_ARMS}.")
-    hours = [[0.0] * _HOURS_OF_WEEK for _ in range(arms)]
-    for arm, start, until in shown:
-        for place, share in _hours_of_week(start, until):
-            hours[arm][place] += share
     turn = timedelta(hours=turn_hours)
-    places = [_hours_of_week(begin + i * turn, begin + (i + 1) * turn) for i in range(arms)]
-    # How often each arm was shown already in the hours that the order would give it.
+    places = [_of_week(begin + i * turn, begin + (i + 1) * turn) for i in range(arms)]
+    # How long each arm was shown already in the hours of the week that a place has.
+    before = [[0.0] * arms for _ in range(arms)]
+    for arm, start, until in shown:
+        span = _of_week(start, until)
+        for i, place in enumerate(places):
+            before[arm][i] += _shared(span, place)
     crowded = [
-        sum(share * hours[arm][p] for arm, place in zip(order, places, strict=True)
-            for p, share in place)
-        for order in permutations(range(arms))
-    ]  # fmt: skip
+        sum(before[arm][i] for i, arm in enumerate(order)) for order in permutations(range(arms))
+    ]
     least = min(crowded)
     weights = tuple(2 if c <= least + 1e-9 else 1 for c in crowded)
     if len(set(weights)) == 1:
@@ -167,16 +166,18 @@ def draw_block(
     return Draw(order, weights)
 
 
-def _hours_of_week(start: datetime, until: datetime) -> list[tuple[int, float]]:
-    """(hour of the week, how much of it) between two moments."""
-    found = []
-    at = start
-    while at < until:
-        following = min(until, at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1))
-        share = (following - at).total_seconds() / 3600.0
-        found.append((at.weekday() * 24 + at.hour, share))
-        at = following
-    return found
+def _of_week(start: datetime, until: datetime) -> tuple[float, float]:
+    """From which hour of the week a time lasts, and how long."""
+    hour = start.weekday() * 24 + start.hour + start.minute / 60
+    return hour, (until - start) / timedelta(hours=1)
+
+
+def _shared(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """How many hours of the week two times have in common, each less than a week long."""
+    return sum(
+        max(0.0, min(a[0] + a[1], b[0] + b[1] + week) - max(a[0], b[0] + week))
+        for week in (-_HOURS_OF_WEEK, 0, _HOURS_OF_WEEK)
+    )
 
 
 # When it is enough -------------------------------------------------------------------------------
@@ -193,7 +194,9 @@ def judge(
     """Where the experiment stands after these blocks, the oldest first."""
     needed = arms * (arms - 1) / rule.alpha
     totals, rates = _by_arm(blocks, arms)
-    pairs = tuple(_pair(blocks, a, b, needed) for a in range(arms) for b in range(arms) if a != b)
+    pairs = tuple(
+        pair for a, b in combinations(range(arms), 2) for pair in _pairs(blocks, a, b, needed)
+    )
 
     def told(state: str, why: str, winner: int | None = None) -> Judgement:
         return Judgement(state, why, winner, len(blocks), needed, totals, rates, pairs)
@@ -233,11 +236,11 @@ def _by_arm(
     return tuple(amounts), rates
 
 
-def _pair(blocks: Sequence[Block], arm: int, other: int, needed: float) -> Pair:
-    apart = _differences(blocks, arm, other)
-    better = _wealth(apart, 0.0)
+def _pairs(blocks: Sequence[Block], a: int, b: int, needed: float) -> tuple[Pair, Pair]:
+    """Two arms, seen from either."""
+    apart = _differences(blocks, a, b)
     if not apart:
-        return Pair(arm, other, 1.0, None, None, 1.0)
+        return Pair(a, b, 1.0, None, None, 1.0), Pair(b, a, 1.0, None, None, 1.0)
     mirrored = [(-d, chance) for d, chance in apart]
     # The ratios that neither wager speaks against: every one of them at once, at any moment.
     left = [
@@ -246,14 +249,14 @@ def _pair(blocks: Sequence[Block], arm: int, other: int, needed: float) -> Pair:
         if _wealth(apart, step)[-1] < needed and _wealth(mirrored, -step)[-1] < needed
     ]
     middle = _middle(sorted(d for d, _ in apart))
-    low, high = (left[0], left[-1]) if left else (middle, middle)
-    return Pair(
-        arm,
-        other,
-        math.exp(middle),
-        None if low <= -_WIDEST else math.exp(low),
-        None if high >= _WIDEST else math.exp(high),
-        better[-1],
+    least, most = (left[0], left[-1]) if left else (middle, middle)
+    low = None if least <= -_WIDEST else math.exp(least)
+    high = None if most >= _WIDEST else math.exp(most)
+    return (
+        Pair(a, b, math.exp(middle), low, high, _wealth(apart, 0.0)[-1]),
+        Pair(
+            b, a, math.exp(-middle), high and 1 / high, low and 1 / low, _wealth(mirrored, 0.0)[-1]
+        ),
     )
 
 

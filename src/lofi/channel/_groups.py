@@ -247,16 +247,17 @@ def trend(values: Sequence[float], *, level: float = CONFIDENCE) -> Trend:
     at, so that weekends tilt nothing.
     """
     import math
+    from statistics import NormalDist, median
 
-    weeks = len(values) // 7 * 7
-    if weeks < FEWEST_DAYS:
+    n = len(values) // 7 * 7
+    if n < FEWEST_DAYS:
         return Trend(len(values), None, None, None, "few")
-    from scipy.stats import theilslopes
-
-    logs = [math.log1p(max(v, 0.0)) for v in values[-weeks:]]
-    if len(set(logs)) == 1:
-        return Trend(weeks, 1.0, 1.0, 1.0, "unclear")
-    slope, _, low, high = theilslopes(logs, list(range(weeks)), alpha=level)
-    factor, least, most = (math.exp(7 * float(s)) for s in (slope, low, high))
+    logs = [math.log1p(max(v, 0.0)) for v in values[-n:]]
+    slopes = sorted((logs[j] - logs[i]) / (j - i) for j in range(n) for i in range(j))
+    # How many of the slopes lie between the ends of the interval: Kendall's statistic is normal.
+    spread = NormalDist().inv_cdf(0.5 + level / 2) * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    first = max(0, round((len(slopes) - spread) / 2))
+    last = min(len(slopes) - 1, round((len(slopes) + spread) / 2))
+    factor, least, most = (math.exp(7 * s) for s in (median(slopes), slopes[first], slopes[last]))
     says = "rising" if least > 1.0 else "falling" if most < 1.0 else "unclear"
-    return Trend(weeks, factor, least, most, says)
+    return Trend(n, factor, least, most, says)

@@ -484,7 +484,7 @@ def _by_facts(
     }
 
 
-def totals(session: Session) -> dict[str, Any]:
+def totals(session: Session, *, moment: datetime | None = None) -> dict[str, Any]:
     """The channel: its counts now, and its daily figures of the last four weeks.
 
     A day counts once YouTube has told it; `until` is the last one. Each figure has its value over
@@ -507,7 +507,7 @@ def totals(session: Session) -> dict[str, Any]:
         sa.select(Metric.name, Metric.at, Metric.value).where(
             Metric.release_id.is_(None),
             Metric.name.startswith("daily_", autoescape=True),
-            Metric.at >= now() - timedelta(days=2 * _TREND_DAYS + 30),
+            Metric.at >= (moment or now()) - timedelta(days=2 * _TREND_DAYS + 30),
         )
     ):
         by_day.setdefault(name, {})[day_of(at)] = value
@@ -577,13 +577,8 @@ def daily(session: Session, names: Sequence[str], *, days: int) -> dict[str, dic
 def released(session: Session) -> list[dict[str, Any]]:
     """The releases that people can watch, the newest first: `id`, `track_id`, `title`, `at`."""
     rows = _released(session, now())
-    titles = dict(
-        session.execute(
-            sa.select(Track.id, Track.title).where(Track.id.in_({r.track_id for r, _ in rows}))
-        )
-        .tuples()
-        .all()
-    )
+    named = sa.select(Track.id, Track.title).where(Track.id.in_({r.track_id for r, _ in rows}))
+    titles = {row.id: row.title for row in session.execute(named)}
     return [
         {"id": r.id, "track_id": r.track_id, "title": titles.get(r.track_id, r.track_id),
          "at": told(at)}

@@ -221,7 +221,7 @@ def prepare(
         session.flush()
         record(
             session, actor, "started", "experiment", str(row.id),
-            release_id=release_id, kind=kind, arms=arms, measure=measure,
+            release_id=release_id, about=kind, arms=arms, measure=measure,
             apply_winner=apply_winner, rule=asdict(agreed),
         )  # fmt: skip
         return view(session, row)
