@@ -35,6 +35,11 @@ def test_an_interval_from_few_releases_is_wide_and_says_so():
     assert sleep.high / sleep.low > 3
 
 
+def test_two_releases_that_happen_to_be_alike_prove_nothing():
+    [group] = compare_groups({"sleep": [1070, 1072]}).groups
+    assert group.high / group.low > 2
+
+
 def test_a_group_that_has_three_times_the_views_stands_out():
     chance = random.Random(4)
     groups = {

@@ -141,8 +141,8 @@ REASONS: dict[str, Reason] = {
     "accessNotConfigured": Reason(
         AuthError,
         "the API is switched off in your Google project",
-        "Enable `YouTube Data API v3` and `YouTube Analytics API` in the Google Cloud console "
-        "(APIs & Services, Library).",
+        "Enable `YouTube Data API v3`, `YouTube Analytics API` and `YouTube Reporting API` in the "
+        "Google Cloud console (APIs & Services, Library).",
     ),
     "accountTerminated": Reason(AuthError, "YouTube has closed the account", _LOOK),
     "channelClosed": Reason(AuthError, "the channel is closed", _LOOK),

@@ -34,12 +34,15 @@ if TYPE_CHECKING:
 PLATFORM = "youtube"
 ACTOR = "schedule"
 FACTS = ("mood", "bpm", "key", "palette", "template", "length", "hour")
+LENGTHS = (
+    "under 2 min", "2 to 3 min", "3 to 5 min", "5 to 10 min", "10 to 30 min", "30 min and more"
+)  # fmt: skip
 MOST_AGE_DAYS = 90
 
 _STATE = "analytics"  # the preference that says what was collected when
 _OUT = ("published",)  # states of a release in which people can watch it
 _BPM_STEP = 10
-_LENGTHS_S = (120, 180, 300, 600, 1800)
+_LENGTHS_S = (120, 180, 300, 600, 1800)  # where each of LENGTHS but the first begins
 _MOST_POINTS = 5_000
 _DENSE = timedelta(days=30)  # counts older than that are kept once a day
 _ROWS_AT_ONCE = 2_000
@@ -597,13 +600,14 @@ class Measure:
     count: str | None  # the figure so far
     daily: str  # that of a day
     scale: str
+    usual: float  # how releases scatter on that scale, before any are known
 
 
 MEASURES = {
-    "views": Measure("views", "views", "daily_views", "log"),
-    "watch_min": Measure("minutes watched", None, "daily_watch_min", "log"),
-    "view_share": Measure("share watched", None, "daily_view_share", "plain"),
-    "click_rate": Measure("click-through", None, "daily_click_rate", "plain"),
+    "views": Measure("views", "views", "daily_views", "log", 0.7),
+    "watch_min": Measure("minutes watched", None, "daily_watch_min", "log", 0.7),
+    "view_share": Measure("share watched", None, "daily_view_share", "plain", 0.1),
+    "click_rate": Measure("click-through", None, "daily_click_rate", "plain", 0.02),
 }
 
 
@@ -639,6 +643,7 @@ def report(
     }  # fmt: skip
     until = _known_until(session)
     groups: dict[str, dict[str, list[float]]] = {fact: {} for fact in FACTS}
+    values: list[float] = []
     young = unknown = 0
     for release, at in released:
         if at + age > moment:
@@ -649,22 +654,24 @@ def report(
         if value is None or track is None:
             unknown += 1
             continue
+        values.append(value)
         for fact, of in _facts(track, at, zone).items():
             groups[fact].setdefault(of, []).append(value)
-    compared = {fact: asdict(compare_groups(g, scale=chosen.scale)) for fact, g in groups.items()}
-    any_fact = compared["mood"]
+    how: dict[str, Any] = {"scale": chosen.scale, "usual": chosen.usual}
+    compared = {fact: asdict(compare_groups(g, **how)) for fact, g in groups.items()}
+    of_all = compare_groups({"all": values}, **how)
     return {
         "measure": measure,
         "told": chosen.told,
         "scale": chosen.scale,
         "age_days": age_days,
         "time_zone": str(zone),
-        "releases": any_fact["n"],
+        "releases": of_all.n,
         "too_young": young,
         "unknown": unknown,
-        "typical": any_fact["typical"],
+        "typical": of_all.groups[0].estimate if of_all.groups else None,
         "by": {
-            fact: {"enough": found["enough"], "groups": [*found["groups"]]}
+            fact: {name: found[name] for name in ("enough", "typical", "groups")}
             for fact, found in compared.items()
         },
     }
@@ -725,12 +732,7 @@ def _bpm_band(bpm: float) -> str:
 
 
 def _length_band(duration_s: float) -> str:
-    place = sum(duration_s >= bound for bound in _LENGTHS_S)
-    if place == 0:
-        return f"under {_LENGTHS_S[0] // 60} min"
-    if place == len(_LENGTHS_S):
-        return f"{_LENGTHS_S[-1] // 60} min and more"
-    return f"{_LENGTHS_S[place - 1] // 60} to {_LENGTHS_S[place] // 60} min"
+    return LENGTHS[sum(duration_s >= bound for bound in _LENGTHS_S)]
 
 
 def zone_of(settings: Settings) -> ZoneInfo:

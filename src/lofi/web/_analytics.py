@@ -318,6 +318,7 @@ class Groups(BaseModel):
     """Releases by one of their facts."""
 
     enough: bool = Field(description="False where no group says anything: 8 releases are needed.")
+    typical: float | None = Field(description="What `effect` is seen from: all groups alike.")
     groups: list[Group]
 
 
@@ -350,7 +351,7 @@ class Report(BaseModel):
                     "too_young": 2,
                     "unknown": 1,
                     "typical": 236.5,
-                    "by": {"mood": {"enough": True, "groups": [_GROUP]}},
+                    "by": {"mood": {"enough": True, "typical": 237.1, "groups": [_GROUP]}},
                 }
             ]
         }

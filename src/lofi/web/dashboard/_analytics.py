@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
@@ -68,7 +69,12 @@ def analytics_page(
     with studio.database.read() as session:
         state = analytics.state(session)
         releases = analytics.released(session)
-        running = experiments.listing(session)
+        tried = experiments.listing(session)
+    for each in tried:
+        for pair in each["pairs"]:
+            # Wealth grows by factors: half the way is the root of what is needed.
+            way = math.log(max(pair["evidence"], 1.0)) / math.log(each["needed"])
+            pair["strength"] = round(min(1.0, way), 3)
     charts = [
         (name, unit, _chart(name, told["daily"].get(figure), factor, unit))
         for figure, name, factor, unit in _CHARTS
@@ -88,7 +94,7 @@ def analytics_page(
         report=told["report"],
         facts=[(name, _rows(told["report"], fact)) for fact, name in _FACTS.items()],
         typical=_written(told["report"]["typical"], measure),
-        experiments=running,
+        experiments=tried,
         releases=releases,
         palettes=sorted(PALETTES),
         works=studio.rounds is not None,
@@ -149,13 +155,16 @@ def _percent(value: float | None) -> float | None:
 def _rows(report: dict[str, Any], fact: str) -> dict[str, Any]:
     """The groups of a fact as rows of a table, with where their intervals lie, 0 to 100."""
     found, measure = report["by"][fact], report["measure"]
-    groups = found["groups"]
+    groups = sorted(found["groups"], key=lambda g: -g["estimate"])
     if fact in ("hour", "bpm"):  # these have an order of their own
-        groups = sorted(groups, key=lambda g: (len(g["value"]), g["value"]))
+        groups.sort(key=lambda g: (len(g["value"]), g["value"]))
+    if fact == "length":
+        groups.sort(key=lambda g: analytics.LENGTHS.index(g["value"]))
+    typical = found["typical"]
     edges = [v for g in groups for v in (g["low"], g["high"], g["estimate"])]
     low, high = min(edges, default=0.0), max(edges, default=1.0)
     if report["scale"] == "log":
-        low = min(low, report["typical"] or low)
+        low = min(low, typical or low)
 
     def place(value: float) -> float:
         if report["scale"] == "log":  # factors are as far apart as they are large
@@ -166,7 +175,7 @@ def _rows(report: dict[str, Any], fact: str) -> dict[str, Any]:
 
     return {
         "enough": found["enough"],
-        "typical_at": None if report["typical"] is None else place(report["typical"]),
+        "typical_at": None if typical is None else place(min(max(typical, low), high)),
         "rows": [
             {
                 **g,
@@ -182,8 +191,6 @@ def _rows(report: dict[str, Any], fact: str) -> dict[str, Any]:
 
 
 def _log(value: float) -> float:
-    import math
-
     return math.log1p(max(value, 0.0))
 
 
