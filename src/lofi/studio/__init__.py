@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _models as models
+    from lofi.studio import _releases as releases
+    from lofi.studio import _rounds as rounds
     from lofi.studio import _tracks as tracks
+    from lofi.studio import _uploads as uploads
+    from lofi.studio._accounts import YouTubeError
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
     from lofi.studio._calendar import upcoming
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from lofi.studio._workers import Limits
 
 _HOME = {
+    "_accounts": ("YouTubeError",),
     "_answers": ("KeyReusedError", "once"),
     "_batch": ("BatchResult", "make_many"),
     "_calendar": ("upcoming",),
@@ -90,7 +95,10 @@ _MODULES = {
     "figures": "_figures",
     "jobs": "_jobs",
     "models": "_models",
+    "releases": "_releases",
+    "rounds": "_rounds",
     "tracks": "_tracks",
+    "uploads": "_uploads",
 }  # whose functions are used by the module's name
 
 __all__ = [
@@ -128,6 +136,7 @@ __all__ = [
     "Timeline",
     "Watch",
     "Written",
+    "YouTubeError",
     "access",
     "accounts",
     "analytics",
@@ -164,6 +173,8 @@ __all__ = [
     "read_head",
     "read_timeline",
     "release_sheet",
+    "releases",
+    "rounds",
     "run_stage",
     "stage_key",
     "tokenize",
@@ -171,12 +182,13 @@ __all__ = [
     "train_model",
     "under_way",
     "upcoming",
+    "uploads",
     "watch",
     "write_distributor",
     "write_samples",
     "write_score",
     "write_site",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> object:
