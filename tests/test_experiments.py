@@ -65,7 +65,7 @@ def restless(day: int, _arm: int, chance: random.Random) -> float:
 
 @pytest.mark.parametrize("arms", [2, 3])
 def test_peeking_at_every_block_finds_no_winner_where_there_is_none(arms):
-    alpha, wrong, tried = 0.05, 0, 240
+    alpha, wrong, tried = 0.05, 0, 480 // arms
     for seed in range(tried):
         blocks, _ = turns(arms, seed, 24, restless)
         wrong += any(
@@ -73,7 +73,7 @@ def test_peeking_at_every_block_finds_no_winner_where_there_is_none(arms):
             for a in range(arms)
             for course in zip(*(evidence(blocks, a, b) for b in range(arms) if b != a), strict=True)
         )
-    # By Ville's inequality at most 5 % even for ever; 240 tries may miss that by three errors.
+    # By Ville's inequality at most 5 % even for ever; so many may miss that by three errors.
     assert wrong <= tried * alpha + 3 * (tried * alpha * (1 - alpha)) ** 0.5
 
 
@@ -136,6 +136,7 @@ class Time:
 @pytest.fixture
 def time(api: Api, fake_youtube: FakeYouTube) -> Time:
     clock = Time(api, fake_youtube)
+    api.studio.change_settings({"youtube": {"uploads": True}}, actor="test")
     connected(api.studio, fake_youtube)
     video = watch(fake_youtube, START - 30 * DAY, per_hour=20)
     fake_youtube.videos[video]["snippet"] |= {
@@ -253,6 +254,9 @@ def test_an_experiment_must_be_one_that_can_be_shown(time, api: Api):
     assert "no image" in refused(kind="thumbnail", images=["0" * 64])
     answer = api.post("/api/releases/7/experiments", json={"kind": "title", "titles": ["A"]})
     problem(answer, 404, "not-found")
+    api.studio.change_settings({"youtube": {"uploads": False}}, actor="test")
+    answer = api.post("/api/releases/1/experiments", json={"kind": "title", "titles": ["A"]})
+    problem(answer, 409, "conflict")
     reader = api.token("reader", "write")
     answer = api.post("/api/releases/1/experiments", json={"kind": "title", "titles": ["A"]},
                       headers=reader)  # fmt: skip

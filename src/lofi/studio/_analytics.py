@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from lofi.brief import InputError, LofiError, one_of
 from lofi.studio._events import record
-from lofi.studio._tables import Credential, Metric, Preference, Release, Track, now
+from lofi.studio._tables import Credential, Event, Metric, Preference, Release, Track, now
 from lofi.studio._tracks import csv_cell, csv_text, find, told
 
 if TYPE_CHECKING:
@@ -70,18 +70,20 @@ def collect(
 
     moment = moment or now()
     with studio.database.read() as session:
-        releases, videos, known = _wanted(session, moment, frozenset(closely))
+        by_video, videos, known = _wanted(session, moment, frozenset(closely))
     if not videos:
         return {"readings": 0, "parts": {}, "problems": {}}
     if api is None:
-        from lofi.studio import accounts
+        from lofi.studio import accounts, releases
 
+        with studio.database.read() as session:
+            releases.require_account(session)
         api = accounts.youtube(studio)
     kept: dict[str, int] = {}
     problems: dict[str, str] = {}
     for collected in channel.collect_figures(api, videos, known, moment):
         with studio.database.write() as session:
-            _keep(session, collected, releases, moment)
+            _keep(session, collected, by_video, moment)
         kept[collected.part] = kept.get(collected.part, 0) + len(collected.readings)
         if collected.problem:
             problems[collected.part] = collected.problem
@@ -177,15 +179,15 @@ def _wanted(
     return {row.remote_id: row.id for row, _ in rows if row.remote_id}, videos, known
 
 
-def went_out(release: Release) -> datetime:
-    """When people could first watch a release."""
-    said = release.detail.get("published_at")
-    if isinstance(said, str):
-        return datetime.fromisoformat(said)
-    return release.publish_at or release.created_at
-
-
 def _released(session: Session, moment: datetime) -> list[tuple[Release, datetime]]:
+    """The releases that people can watch, and since when: as planned, or as it was noticed."""
+    noticed = dict[str, datetime]()
+    for subject, at in session.execute(
+        sa.select(Event.subject, sa.func.min(Event.at))
+        .where(Event.kind == "release", Event.verb == "published")
+        .group_by(Event.subject)
+    ):
+        noticed[subject] = at
     rows = session.scalars(
         sa.select(Release)
         .where(
@@ -193,7 +195,8 @@ def _released(session: Session, moment: datetime) -> list[tuple[Release, datetim
         )
         .order_by(Release.id)
     )
-    return [(row, at) for row in rows if (at := went_out(row)) <= moment]
+    since = [(r, r.publish_at or noticed.get(str(r.id)) or r.created_at) for r in rows]
+    return [(row, at) for row, at in since if at <= moment]
 
 
 def _state(session: Session) -> dict[str, Any]:

@@ -169,7 +169,10 @@ def prepare(
             "click-through is told by day: turns must be of 24 or 48 hours. Take views_per_hour "
             "for shorter ones."
         )
+    from lofi.studio import releases
+
     with studio.database.read() as session:
+        releases.require_ready(session, studio.settings())
         release = _out(session, release_id)
         track = session.get_one(Track, release.track_id)
         current = file(session, track.job_id, "thumbnail.jpg") if kind == "thumbnail" else None
@@ -401,15 +404,23 @@ def tick(studio: Studio, *, moment: datetime | None = None, api: Api | None = No
     for experiment_id in ids:
         try:
             if api is None:
-                from lofi.studio import accounts
-
-                api = accounts.youtube(studio)
+                api = _youtube(studio)
             _Turn(studio, api, experiment_id, moment).see_to()
         except LofiError as error:
             with studio.database.write() as session:
                 row = find(session, experiment_id, lock=True)
                 row.turns = {**row.turns, "problem": str(error)}
                 row.updated_at = moment
+
+
+def _youtube(studio: Studio) -> Api:
+    """YouTube, where it may be changed: who switches uploads off stops experiments too."""
+    from lofi.studio import accounts, releases
+
+    with studio.database.read() as session:
+        releases.require_ready(session, studio.settings())
+        releases.require_account(session)
+    return accounts.youtube(studio)
 
 
 def _wanted_arm(row: Experiment) -> int | None:
@@ -520,33 +531,21 @@ class _Turn:
         raise LofiError(f"YouTube tells no views of video {video}. It was deleted, or is private.")
 
     def _show(self, row: Experiment, video: str, arm: int) -> None:
-        from lofi.channel import Media
+        from lofi.channel import read_video, set_thumbnail, update_video
 
         shown = row.arms["items"][arm]
         if row.kind == "thumbnail":
             data = b"".join(self.studio.storage.read(shown["sha256"]))
             if hashlib.sha256(data).hexdigest() != shown["sha256"]:
                 raise LofiError(f"the image {shown['name']} is damaged. Stop the experiment.")
-            self.api.call(
-                "youtube.thumbnails.set",
-                params={"videoId": video},
-                media=Media(data, shown["media_type"]),
-            )
+            set_thumbnail(self.api, video, data, shown["media_type"])
             return
-        answer = self.api.call("youtube.videos.list", params={"part": ["snippet"], "id": [video]})
-        if not answer.get("items"):
-            raise LofiError(f"there is no video {video} any more. Stop the experiment.")
-        snippet = answer["items"][0]["snippet"]
-        if "original" not in row.turns:
+        original = row.turns.get("original")
+        if original is None:
             # Of the first arm nobody but YouTube knows the words.
-            self._write(original=snippet["title"])
-            row.turns = {**row.turns, "original": snippet["title"]}
-        title = shown.get("title") or row.turns["original"]
-        if snippet["title"] != title:
-            # What is left out of a part that is sent is deleted: all of it is sent back.
-            kept = {k: snippet[k] for k in _SNIPPET if k in snippet}
-            body = {"id": video, "snippet": {**kept, "title": title}}
-            self.api.call("youtube.videos.update", params={"part": ["snippet"]}, body=body)
+            original = read_video(self.api, video, ["snippet"])["snippet"]["title"]
+            self._write(original=original)
+        update_video(self.api, video, snippet={"title": shown.get("title") or original})
 
     def _judge(self, blocks: list[dict[str, Any]], *, stop_at_limit: bool) -> bool:
         """Look at the evidence; gives whether that ended the experiment."""
@@ -584,10 +583,6 @@ class _Turn:
             if turns.get("shown") is not None:
                 arm = row.arms["items"][turns["shown"]]["name"]
                 record(session, ACTOR, "shown", "experiment", str(row.id), arm=arm)
-
-
-# What videos.update takes of a snippet.
-_SNIPPET = ("title", "description", "tags", "categoryId", "defaultLanguage", "defaultAudioLanguage")
 
 
 def _block(session: Session, row: Experiment, block: dict[str, Any]) -> Block | None:
