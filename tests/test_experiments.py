@@ -84,10 +84,8 @@ def test_a_real_difference_is_found_and_its_size_told():
             2, seed, 28,
             lambda day, arm, chance: 300 * (1.3 if arm else 1.0) * chance.lognormvariate(0, 0.12),
         )  # fmt: skip
-        for n in range(4, 29):
-            judged = judge(blocks[:n], 2, StoppingRule(), elapsed_days=2.0 * n)
-            if judged.state != "running":
-                break
+        looks = (judge(blocks[:n], 2, StoppingRule(), elapsed_days=2.0 * n) for n in range(4, 29))
+        judged = next(j for j in looks if j.state != "running")
         found += judged.winner == 1
         assert judged.winner != 0
         days.append(2 * judged.blocks)

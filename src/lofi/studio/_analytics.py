@@ -765,7 +765,7 @@ def retention(session: Session, *, track_id: str | None = None) -> dict[str, Any
         .order_by(Metric.release_id.desc())
         .limit(_CURVES)
     ).all()
-    curves: dict[int, list[tuple[float, float]]] = {row[0]: [] for row in newest}
+    curves: dict[int | None, list[tuple[float, float]]] = {row[0]: [] for row in newest}
     for release_id, name, value in session.execute(
         sa.select(Metric.release_id, Metric.name, Metric.value).where(
             Metric.release_id.in_(list(curves)), Metric.name.startswith(RETENTION, autoescape=True)

@@ -460,7 +460,7 @@ def read_retention(
 
 # Tables to take away -----------------------------------------------------------------------------
 
-_CSV = {
+_CSV: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "All of them.",
         "content": {"text/csv": {"example": ",".join(analytics.COLUMNS)}},

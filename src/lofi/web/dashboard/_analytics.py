@@ -131,9 +131,10 @@ def _retention(found: dict[str, Any], curve: int | None) -> dict[str, Any] | Non
     chosen = curves.get(curve or -1)
     if chosen is None and not middle and curves:
         chosen = next(iter(curves.values()))
-    if chosen is None and not middle:
+    known = middle or (chosen["points"] if chosen else [])
+    if not known:
         return None
-    at = sorted({x for x, *_ in (middle or chosen["points"])})
+    at = sorted({x for x, *_ in known})
     # A hundred points are more than a phone has room for.
     at = at[:: max(1, len(at) // 50)]
     series = []
