@@ -242,3 +242,27 @@ def test_figures_are_taken_away_as_tables(channel, tmp_path: Path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     told = problem(api.get("/api/analytics/export.parquet"), 422, "invalid-input")
     assert "lofi-empire[parquet]" in told["remedy"]
+
+
+def test_the_commands_say_the_same(channel, tmp_path: Path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from lofi.cli import app
+
+    api, _ = channel
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOFI_STUDIO__FOLDER", str(api.studio.folder))
+
+    def lofi(*words: str) -> str:
+        done = CliRunner().invoke(app, ["analytics", *words])
+        assert done.exit_code == 0, (done.output, done.exception)
+        return done.output
+
+    assert "statistics" in lofi("collect", "--dry-run")
+    assert "nothing was collected yet" in lofi("show")
+    collect(api, NOW)
+    assert "too few to say" in lofi("show")
+    lofi("export", "figures.csv", "--name", "views")
+    assert (tmp_path / "figures.csv").read_text().count("views") == 3
+    done = CliRunner().invoke(app, ["analytics", "export", "figures.xls"])
+    assert ".parquet" in str(done.exception)
