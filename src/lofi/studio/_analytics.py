@@ -82,6 +82,8 @@ def collect(
     kept: dict[str, int] = {}
     problems: dict[str, str] = {}
     for collected in channel.collect_figures(api, videos, known, moment):
+        if studio.rounds is not None and studio.rounds.closing:
+            break
         with studio.database.write() as session:
             _keep(session, collected, by_video, moment)
         kept[collected.part] = kept.get(collected.part, 0) + len(collected.readings)
