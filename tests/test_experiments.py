@@ -16,7 +16,7 @@ from youtube_figures import figures, watch
 
 from lofi.brief import InputError
 from lofi.channel import Block, StoppingRule, draw_block, evidence, judge
-from lofi.studio import experiments
+from lofi.studio import analytics, experiments
 from lofi.studio._tables import Event, Release
 
 START = datetime(2026, 9, 7, 7, tzinfo=UTC)  # midnight in Los Angeles
@@ -226,6 +226,20 @@ def test_a_turn_that_nobody_began_counts_for_nothing(time, api: Api, fake_youtub
     assert told["void"] == 1
     assert told["blocks"] >= 1
     assert [a["amount"] for a in told["arms"]] == [told["blocks"] * 24 * 20] * 2
+
+
+def test_clicks_count_once_youtube_has_told_the_days(time, api: Api):
+    number = start(time, titles=["A Harbour at Night"], measure="click_rate")
+    analytics.collect(api.studio, actor="test", moment=time.now)  # orders the report
+    time.go(3 * DAY)
+    assert api.get(f"/api/experiments/{number}").json()["blocks"] == 0
+    time.go(2 * DAY)
+    assert analytics.collect(api.studio, actor="test", moment=time.now)["problems"] == {}
+    time.tick()
+    told = api.get(f"/api/experiments/{number}").json()
+    assert told["blocks"] == 1
+    assert [a["rate"] for a in told["arms"]] == pytest.approx([0.05, 0.05], rel=0.01)
+    assert [a["amount"] for a in told["arms"]] == [20 * 24, 20 * 24]
 
 
 def test_what_fails_is_told_and_tried_again(time, api: Api, fake_youtube):
