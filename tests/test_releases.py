@@ -30,6 +30,7 @@ from lofi.brief import InputError, LofiError
 from lofi.channel import AuthError, QuotaError, UploadLimitError
 from lofi.studio import ConflictError, Settings, Studio, accounts, releases, rounds, tracks, uploads
 from lofi.studio._cache import Cache
+from lofi.studio._checks import CHECKS, BrokenError, Scope
 from lofi.studio._database import Database
 from lofi.studio._storage import Storage
 from lofi.studio._tables import Credential, Event, Quota, Release, Worker
@@ -57,7 +58,9 @@ def clock(monkeypatch: pytest.MonkeyPatch, fake_youtube: FakeYouTube) -> Clock:
 
 
 @pytest.fixture
-def house(tmp_path: Path, migrated: Path, clock: Clock) -> Iterator[Studio]:
+def house(
+    tmp_path: Path, migrated: Path, clock: Clock, request: pytest.FixtureRequest
+) -> Iterator[Studio]:
     """A studio that may upload, and its account's channel is the fake's."""
     folder = tmp_path / "studio"
     folder.mkdir()
@@ -65,7 +68,12 @@ def house(tmp_path: Path, migrated: Path, clock: Clock) -> Iterator[Studio]:
     settings = Settings(
         studio={"folder": folder}, youtube={"uploads": True}  # type: ignore[arg-type]
     )  # fmt: skip
-    database = Database(f"sqlite:///{folder / 'studio.db'}")
+    url = f"sqlite:///{folder / 'studio.db'}"
+    if getattr(request, "param", "") == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    database = Database(url)
+    if not database.is_sqlite:
+        database.migrate()
     with Studio(
         settings, folder, database, Storage(str(folder / "storage")), Cache(None)
     ) as studio:
@@ -227,6 +235,9 @@ def test_the_end_of_a_key_is_announced(house, channel, clock):
     assert warned(4.9) is None
     assert "Publish your Google project" in (warned(5.1) or "")
     assert "ended" in (warned(7.1) or "")
+    with pytest.raises(BrokenError) as found:
+        CHECKS["YouTube credentials"](Scope(house.base, str(house.database.url)), print)
+    assert "Publish" in found.value.remedy
 
 
 def test_another_secret_key_opens_nothing_and_says_so(house, channel, monkeypatch):
@@ -525,6 +536,41 @@ def test_cancelling_stops_the_bytes(house, channel):
     carry(house, chunk=PIECE)
     assert state(house, release) == "cancelled"
     assert not channel.videos
+
+
+@pytest.mark.parametrize("house", ["postgresql"], indirect=True)
+def test_postgresql_counts_refreshes_and_remembers_alike(house, channel, clock):
+    release = plan(house, put(house), privacy="unlisted")
+    clock.ahead = timedelta(hours=2)  # the access token has ended
+    carry(house)
+    uploads.look_after(house)
+    assert state(house, release) == "published"
+    ledger = accounts.QuotaLedger(house.database, house.settings)
+    ledger.exhaust("searches")
+    ledger.exhaust("searches")
+    before = {b.bucket: b.left for b in quota(house)}["units"]
+    taken: list[int] = []
+
+    def take() -> None:
+        for _ in range(40):
+            try:
+                ledger.reserve("units", 97)
+            except QuotaError:
+                return
+            taken.append(97)
+
+    threads = [threading.Thread(target=take) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(taken) == before // 97 * 97, "all that was left was given out, and no more"
+    assert {b.bucket: b.left for b in quota(house)}["searches"] == 0
+
+
+def quota(house: Studio) -> list[Any]:
+    with house.database.read() as session:
+        return accounts.quota(session, house.settings())
 
 
 # Rounds ------------------------------------------------------------------------------------------
