@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from lofi import __version__
 from lofi.studio import Settings, Studio
 from lofi.web import (
+    _analytics,
     _docs,
     _files,
     _jobs,
@@ -21,6 +22,7 @@ from lofi.web import (
     _metrics,
     _orders,
     _problems,
+    _releases,
     _schedule,
     _studio,
     _tracks,
@@ -41,6 +43,8 @@ _ROUTERS = (
     _files.router,
     _listings.router,
     _library.router,
+    _analytics.router,
+    _releases.router,
     _schedule.router,
     _studio.router,
     _metrics.router,
