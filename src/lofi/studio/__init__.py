@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
+    from lofi.studio import _accounts as accounts
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _models as models
@@ -75,6 +76,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
+    "accounts": "_accounts",
     "figures": "_figures",
     "jobs": "_jobs",
     "models": "_models",
@@ -86,7 +88,7 @@ __all__ = [
     "WRITABLE", "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed",
     "Database", "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits",
     "NotFoundError", "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage",
-    "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access",
+    "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access", "accounts",
     "analytics", "build_dataset", "collect_garbage", "commission", "compose_corpus",
     "corpus_diversity", "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate",
     "events", "examine", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
