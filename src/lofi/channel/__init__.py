@@ -1,5 +1,24 @@
 """The channel: what is said of a track to the world, and how it gets there."""
 
+from lofi.channel._classify import COMMENT_CATEGORIES, Guess, classify, classify_all
+from lofi.channel._comments import (
+    COMMENT_LISTINGS,
+    MODERATIONS,
+    MOST_MODERATED,
+    NOT_IN_THE_API,
+    SEGMENTS,
+    RemoteComment,
+    Segment,
+    Thread,
+    ThreadPage,
+    check_reply,
+    read_replies,
+    read_thread_page,
+    read_threads,
+    segment_of,
+    send_reply,
+    set_comment_state,
+)
 from lofi.channel._listing import (
     Listing,
     TrackFacts,
@@ -30,6 +49,15 @@ from lofi.channel._quota import (
     pacific_day,
     states,
 )
+from lofi.channel._replies import (
+    BLANK,
+    REPLY_FACTS,
+    REPLY_TEMPLATES,
+    UNANSWERED,
+    check_reply_templates,
+    reply_facts,
+    suggest_reply,
+)
 from lofi.channel._youtube import (
     AmbiguousError,
     Api,
@@ -47,10 +75,14 @@ from lofi.channel._youtube import (
 )
 
 __all__ = [
-    "BUCKETS", "COSTS", "FIGURES", "MANAGE", "PACIFIC", "AmbiguousError", "Api", "AuthError",
-    "BucketState", "Client", "Endpoints", "Ledger", "Listing", "Media", "QuotaError",
-    "RefusedError", "Tokens", "TrackFacts", "TransientError", "UploadLimitError", "YouTube",
-    "YouTubeError", "chapters", "check_listing", "consent", "limits", "name_track", "next_reset",
-    "pacific_day", "pages", "read_client", "redacted", "refresh", "revoke", "states", "tags_length",
-    "write_listing",
+    "BLANK", "BUCKETS", "COMMENT_CATEGORIES", "COMMENT_LISTINGS", "COSTS", "FIGURES", "MANAGE",
+    "MODERATIONS", "MOST_MODERATED", "NOT_IN_THE_API", "PACIFIC", "REPLY_FACTS", "REPLY_TEMPLATES",
+    "SEGMENTS", "UNANSWERED", "AmbiguousError", "Api", "AuthError", "BucketState", "Client",
+    "Endpoints", "Guess", "Ledger", "Listing", "Media", "QuotaError", "RefusedError",
+    "RemoteComment", "Segment", "Thread", "ThreadPage", "Tokens", "TrackFacts", "TransientError",
+    "UploadLimitError", "YouTube", "YouTubeError", "chapters", "check_listing", "check_reply",
+    "check_reply_templates", "classify", "classify_all", "consent", "limits", "name_track",
+    "next_reset", "pacific_day", "pages", "read_client", "read_replies", "read_thread_page",
+    "read_threads", "redacted", "refresh", "reply_facts", "revoke", "segment_of", "send_reply",
+    "set_comment_state", "states", "suggest_reply", "tags_length", "write_listing",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 # In the order in which they are told; each with what it means.
-CATEGORIES: Mapping[str, str] = {
+COMMENT_CATEGORIES: Mapping[str, str] = {
     "question": "wants an answer",
     "praise": "likes it, or says thanks",
     "request": "asks for something to be made or changed",
@@ -44,44 +44,62 @@ _SHARES = {"word": 1.0, "piece": 1.0, "signal": 1.0}  # how much each kind of fe
 
 # Words by what they speak for, as beginnings of words; those of several languages are few.
 _LEXICON: Mapping[str, str] = {
-    "asks": "what whats which wich who whos whose where wheres when whens why how hows anyone "
-    "anybody does is are was were did can could may qué que cuál cómo dónde quién qual como onde "
-    "alguém alguien was wie welche wo weiß darf quel quelle comment où quoi как какой где что "
-    "какие apa gimana dimana nedir nerede jak jaki gdzie kya kaise",
-    "about": "chord bpm tempo key tuning plugin synth daw software program license licence "
-    "royalty copyright sample soundfont name title artist credit download stems tabs genre",
-    "likes": "love lovely beautiful amazing awesome perfect great wonderful gorgeous stunning "
-    "best favourite favorite masterpiece gem brilliant excellent fantastic incredible thanks thank "
-    "thx relaxing soothing calming peaceful cozy cosy underrated banger goosebumps adore sweet "
-    "heaven smooth gold bless magic respect nice good hermos lind bonit precios gracias encanta "
-    "bello bella schön danke traumhaft klasse beau merci magnifique adore superbe obrigad parabéns "
-    "amei maravilh спасибо красив супер класс нравится keren mantap suka güzel harika super dziękuj "
-    "piękn badhiya shukriya",
-    "wants": "please pls plz plss pleas make upload release add bring give drop share need want "
-    "wish hope would should could consider suggest version next more longer extended haz sube hagan "
-    "queremos quiero faz faça coloca mach bitte könntest mets fais svp stp сделай можно "
-    "пожалуйста tolong bikin buat lütfen yap proszę zrób banao",
-    "minds": "loud quiet ads advert commercial boring bored annoying bad worse worst awful horrible "
-    "terrible disappoint broken distort clip muddy muffled repetit repeat same generic soulless "
-    "clickbait wrong stutter skip cut hiss noise noisy click crackle ruin unsubscrib dull lazy "
-    "overrated flicker abrupt silent fast crash freez missing missed dead error too anuncio anúncio "
-    "publicidad werbung pub reklam iklan ruido barulho laut leise fort mal schlecht mauvais ужас "
-    "плохо громк тихо реклам kurang jelek kötü zła",
-    "sells": "subscribe sub subs sub4sub subscriber channel page profile bio link click visit "
-    "follow follower instagram insta telegram whatsapp dm invest crypto bitcoin btc forex trader "
-    "trading profit earn money income cash loan casino bet slot giveaway gift winner robux vbucks "
-    "promo promotion promote discount cheap offer seo hacker wallet airdrop spell healer canal "
-    "perfil suscríbe inscreve kanal abonn chaîne profil канал подпиш заработ деньги maxwin gacor "
-    "kazan seks sex singles nudes 18",
-    "hurts": "idiot moron stupid dumb dumbass loser pathetic retard trash garbage worthless useless "
-    "talentless hack clown shut stfu kys kill die fuck fck shit bitch ass asshole cunt whore scum "
-    "parasite pig ugly fat disgust disgrace hate hell rot freak creep imbecil imbécil idiota basura "
-    "lixo mierda puta pendejo cállate burro otário arsch fresse versager verpiss hurensohn wichser "
-    "abruti débile con connard salope gueule идиот тупой урод заткнись мразь сдохни goblok tolol "
-    "bodoh anjing bangsat aptal salak gerizekalı debil kurwa spierdal bewakoof chutiya gadha",
-    "greets": "first second early hello hi hey good morning night evening everyone greetings from "
-    "hola saludos boa noite gute nacht grüße bonsoir bonjour привет доброй selamat selamlar pozdrow "
-    "namaste today tonight tomorrow monday currently listening here exam homework studying anyone",
+    "asks": (
+        "what whats which wich who whos whose where wheres when whens why how hows anyone anybody "
+        "does is are was were did can could may qué que cuál cómo dónde quién qual como onde "
+        "alguém alguien was wie welche wo weiß darf quel quelle comment où quoi как какой где что "
+        "какие apa gimana dimana nedir nerede jak jaki gdzie kya kaise"
+    ),
+    "about": (
+        "chord bpm tempo key tuning plugin synth daw software program license licence royalty "
+        "copyright sample soundfont name title artist credit download stems tabs genre"
+    ),
+    "likes": (
+        "love lovely beautiful amazing awesome perfect great wonderful gorgeous stunning best "
+        "favourite favorite masterpiece gem brilliant excellent fantastic incredible thanks thank "
+        "thx relaxing soothing calming peaceful cozy cosy underrated banger goosebumps adore "
+        "sweet heaven smooth gold bless magic respect nice good hermos lind bonit precios gracias "
+        "encanta bello bella schön danke traumhaft klasse beau merci magnifique adore superbe "
+        "obrigad parabéns amei maravilh спасибо красив супер класс нравится keren mantap suka "
+        "güzel harika super dziękuj piękn badhiya shukriya"
+    ),
+    "wants": (
+        "please pls plz plss pleas make upload release add bring give drop share need want wish "
+        "hope would should could consider suggest version next more longer extended haz sube "
+        "hagan queremos quiero faz faça coloca mach bitte könntest mets fais svp stp сделай можно "
+        "пожалуйста tolong bikin buat lütfen yap proszę zrób banao"
+    ),
+    "minds": (
+        "loud quiet ads advert commercial boring bored annoying bad worse worst awful horrible "
+        "terrible disappoint broken distort clip muddy muffled repetit repeat same generic "
+        "soulless clickbait wrong stutter skip cut hiss noise noisy click crackle ruin unsubscrib "
+        "dull lazy overrated flicker abrupt silent fast crash freez missing missed dead error too "
+        "anuncio anúncio publicidad werbung pub reklam iklan ruido barulho laut leise fort mal "
+        "schlecht mauvais ужас плохо громк тихо реклам kurang jelek kötü zła"
+    ),
+    "sells": (
+        "subscribe sub subs sub4sub subscriber channel page profile bio link click visit follow "
+        "follower instagram insta telegram whatsapp dm invest crypto bitcoin btc forex trader "
+        "trading profit earn money income cash loan casino bet slot giveaway gift winner robux "
+        "vbucks promo promotion promote discount cheap offer seo hacker wallet airdrop spell "
+        "healer canal perfil suscríbe inscreve kanal abonn chaîne profil канал подпиш заработ "
+        "деньги maxwin gacor kazan seks sex singles nudes 18"
+    ),
+    "hurts": (
+        "idiot moron stupid dumb dumbass loser pathetic retard trash garbage worthless useless "
+        "talentless hack clown shut stfu kys kill die fuck fck shit bitch ass asshole cunt whore "
+        "scum parasite pig ugly fat disgust disgrace hate hell rot freak creep imbecil imbécil "
+        "idiota basura lixo mierda puta pendejo cállate burro otário arsch fresse versager "
+        "verpiss hurensohn wichser abruti débile con connard salope gueule идиот тупой урод "
+        "заткнись мразь сдохни goblok tolol bodoh anjing bangsat aptal salak gerizekalı debil "
+        "kurwa spierdal bewakoof chutiya gadha"
+    ),
+    "greets": (
+        "first second early hello hi hey good morning night evening everyone greetings from hola "
+        "saludos boa noite gute nacht grüße bonsoir bonjour привет доброй selamat selamlar "
+        "pozdrow namaste today tonight tomorrow monday currently listening here exam homework "
+        "studying anyone"
+    ),
     "you": "you your youre u ur yall tu tú eres você du dein ты вы kamu lu sen tum",
 }
 _EXACT = 3  # letters: shorter words must be met whole, longer ones may go on
@@ -123,7 +141,7 @@ def classify_all(texts: Sequence[str]) -> list[Guess]:
     import numpy as np
 
     model = _model()
-    names = list(CATEGORIES)
+    names = list(COMMENT_CATEGORIES)
     guesses = []
     for text in texts:
         where, what = vector(text)
@@ -221,7 +239,11 @@ def _signals(raw: str, plain: str, words: list[str]) -> Iterator[str]:
     yield f"length {sum(count > edge for edge in (0, 1, 2, 4, 8, 16, 32))}"
     if "?" in raw or "？" in raw or "¿" in raw:
         yield "question mark"
-        yield "ends as a question" if raw.rstrip(" \n😅🤔🎸)").endswith(("?", "？")) else "asks within"
+        yield (
+            "ends as a question"
+            if raw.rstrip(" \n😅🤔🎸)").endswith(("?", "？"))
+            else "asks within"
+        )
     if "!" in raw or "！" in raw:
         yield "exclaims"
     for name, pattern in _PATTERNS.items():
@@ -273,7 +295,9 @@ _PATTERNS = {
         r"\bmy (?:\w+ )?(?:channel|page|profile|playlist|bio|insta|video|mixtape|ep|single|remix)"
         r"|mi canal|meu canal|meinen? kanal|ma cha[iî]ne|мой канал|kanalım|チャンネル登録"
     ),
-    "sub for sub": re.compile(r"\bsubs? ?(?:4|for|to me|me|back)|sub(?:scribe)? to (?:me|my)|맞구독"),
+    "sub for sub": re.compile(
+        r"\bsubs? ?(?:4|for|to me|me|back)|sub(?:scribe)? to (?:me|my)|맞구독"
+    ),
     "can you": re.compile(r"\b(?:can|could|would|will) (?:you|u|we)\b"),
     "i need": re.compile(r"\b(?:i|we)(?:'d| would)? (?:need|want|wish|hope|like|love)\b"),
     "you are": re.compile(r"\b(?:you|u|ur|youre|you're|your)\b.{0,12}\b(?:a|an|so|just|such)\b"),
@@ -281,8 +305,12 @@ _PATTERNS = {
     "asks with 何": re.compile(r"何|どこ|どの|どう|ですか|ますか|뭐|무슨|어디|나요|까요|인가요"),
     "wants with ください": re.compile(r"ください|お願い|ほしい|欲しい|해주세요|부탁|주세요"),
     "likes with 最高": re.compile(r"最高|素敵|ありがとう|大好き|癒|綺麗|좋아요|최고|감사|사랑"),
-    "hurts with 死": re.compile(r"死ね|消えろ|バカ|馬鹿|ゴミ|クズ|気持ち悪|꺼져|죽어|멍청|병신|쓰레기"),
-    "minds with 広告": re.compile(r"広告|うるさい|飽き|残念|音割れ|割れて|つまら|광고|시끄|안 들|지루|너무 작"),
+    "hurts with 死": re.compile(
+        r"死ね|消えろ|バカ|馬鹿|ゴミ|クズ|気持ち悪|꺼져|죽어|멍청|병신|쓰레기"
+    ),
+    "minds with 広告": re.compile(
+        r"広告|うるさい|飽き|残念|音割れ|割れて|つまら|광고|시끄|안 들|지루|너무 작"
+    ),
     "sells with 稼": re.compile(r"稼|副業|登録|プロフィール|무료|코인|텔레그램|구독하"),
 }
 
@@ -311,7 +339,7 @@ def read_sample(path: Path) -> list[tuple[str, str]]:
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         category, _, text = line.partition("\t")
-        if category not in CATEGORIES or not text.strip():
+        if category not in COMMENT_CATEGORIES or not text.strip():
             raise LofiError(f"{path.name} line {number} is not `category<TAB>text`. Mend it.")
         rows.append((category, text))
     return rows
@@ -327,7 +355,7 @@ def train(rows: Sequence[tuple[str, str]], *, decay: float) -> tuple[np.ndarray,
     from scipy.optimize import minimize
     from scipy.sparse import csr_matrix
 
-    names = list(CATEGORIES)
+    names = list(COMMENT_CATEGORIES)
     vectors = [vector(text) for _, text in rows]
     ends = np.cumsum([0, *(len(where) for where, _ in vectors)])
     used, columns = np.unique(np.concatenate([w for w, _ in vectors]), return_inverse=True)
@@ -358,7 +386,7 @@ def train(rows: Sequence[tuple[str, str]], *, decay: float) -> tuple[np.ndarray,
 
 def confusion(said: Iterable[str], meant: Iterable[str]) -> dict[str, dict[str, int]]:
     """How often each category (`meant`) was taken for each (`said`)."""
-    table = {m: dict.fromkeys(CATEGORIES, 0) for m in CATEGORIES}
+    table = {m: dict.fromkeys(COMMENT_CATEGORIES, 0) for m in COMMENT_CATEGORIES}
     for s, m in zip(said, meant, strict=True):
         table[m][s] += 1
     return table
@@ -372,12 +400,12 @@ def report(rows: Sequence[tuple[str, str]]) -> dict[str, Any]:
     table = confusion(
         (g.category for g in classify_all([text for _, text in rows])), (c for c, _ in rows)
     )
-    right = sum(table[c][c] for c in CATEGORIES)
-    said = {c: sum(row[c] for row in table.values()) for c in CATEGORIES}
+    right = sum(table[c][c] for c in COMMENT_CATEGORIES)
+    said = {c: sum(row[c] for row in table.values()) for c in COMMENT_CATEGORIES}
     return {
         "comments": len(rows),
         "accuracy": right / len(rows),
-        "recall": {c: table[c][c] / max(1, sum(table[c].values())) for c in CATEGORIES},
-        "precision": {c: table[c][c] / max(1, said[c]) for c in CATEGORIES},
+        "recall": {c: table[c][c] / max(1, sum(table[c].values())) for c in COMMENT_CATEGORIES},
+        "precision": {c: table[c][c] / max(1, said[c]) for c in COMMENT_CATEGORIES},
         "confusion": table,
     }

@@ -13,12 +13,13 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from lofi.brief import InputError
+from lofi.channel._youtube import Api
 
 # What YouTube calls a state, and what we do.
-STATES: Mapping[str, str] = {
+COMMENT_STATES: Mapping[str, str] = {
     "published": "published",
     "heldForReview": "held",
     "likelySpam": "spam",
@@ -26,15 +27,14 @@ STATES: Mapping[str, str] = {
 }
 # The listings in the order in which they are read: a comment that is published meanwhile is met
 # twice so, and not missed. Rejected ones are listed by no method of the API.
-LISTINGS = ("heldForReview", "likelySpam", "published")
+COMMENT_LISTINGS = ("heldForReview", "likelySpam", "published")
 # What a person may ask for; `spam` is for YouTube alone to say.
 MODERATIONS: Mapping[str, str] = {
     "published": "published",
     "held": "heldForReview",
     "rejected": "rejected",
 }
-MOST_AT_ONCE = 50  # comments in one setModerationStatus
-MODERATION_UNITS = REPLY_UNITS = 50  # of quota
+MOST_MODERATED = 50  # comments in one setModerationStatus
 TEXT_CHARACTERS = 10_000  # of a comment
 PAGE = 100
 _MOST_REPLY_PAGES = 20
@@ -50,16 +50,6 @@ NOT_IN_THE_API: Mapping[str, str] = {
     "bringing back a rejected comment": "nowhere: it is gone for good",
     "unbanning somebody": "in YouTube Studio, under Settings, Community, Hidden users",
 }
-
-
-class Api(Protocol):
-    """What asks YouTube: `method` is named as in the discovery document."""
-
-    def call(
-        self, method: str, *, params: Mapping[str, Any] = ..., body: Any | None = None
-    ) -> dict[str, Any]:
-        """The answer as JSON."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +84,7 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ThreadPage:
     """A page of threads, and the token of the page after it."""
 
     threads: list[Thread]
@@ -105,7 +95,9 @@ class Page:
 # Reading ---------------------------------------------------------------------------------------
 
 
-def read_page(api: Api, channel_id: str, listing: str, token: str | None = None) -> Page:
+def read_thread_page(
+    api: Api, channel_id: str, listing: str, token: str | None = None
+) -> ThreadPage:
     """A page of a listing of all threads of a channel, the newest first. One unit."""
     params: dict[str, Any] = {
         "part": "snippet,replies",
@@ -117,7 +109,7 @@ def read_page(api: Api, channel_id: str, listing: str, token: str | None = None)
     }
     if token is not None:
         params["pageToken"] = token
-    return _page(api.call("youtube.commentThreads.list", params=params), STATES[listing])
+    return _page(api.call("youtube.commentThreads.list", params=params), COMMENT_STATES[listing])
 
 
 def read_threads(api: Api, ids: Sequence[str]) -> list[Thread]:
@@ -152,10 +144,10 @@ def read_replies(api: Api, parent: RemoteComment) -> list[RemoteComment]:
     return list(replies.values())
 
 
-def _page(answer: Mapping[str, Any], state: str) -> Page:
+def _page(answer: Mapping[str, Any], state: str) -> ThreadPage:
     items = _items(answer)
     threads = [thread for item in items if (thread := read_thread(item, state))]
-    return Page(threads, _token(answer), len(items) - len(threads))
+    return ThreadPage(threads, _token(answer), len(items) - len(threads))
 
 
 def read_thread(item: Any, state: str = "published") -> Thread | None:
@@ -199,7 +191,7 @@ def _comment(
         author=safe_name(told.get("authorDisplayName")),
         author_id=_id(_dict(told.get("authorChannelId")).get("value")) or "",
         text=safe_text(text),
-        state=STATES.get(str(told.get("moderationStatus")), state),
+        state=COMMENT_STATES.get(str(told.get("moderationStatus")), state),
         likes=_whole(told.get("likeCount")),
         published_at=published_at,
         updated_at=_moment(told.get("updatedAt")) or published_at,
@@ -283,7 +275,8 @@ def check_reply(text: str) -> str:
         raise InputError("the reply is empty. Write something.")
     if len(told) > TEXT_CHARACTERS:
         raise InputError(
-            f"the reply has {len(told):,} characters; YouTube takes {TEXT_CHARACTERS:,}. Shorten it."
+            f"the reply has {len(told):,} characters; YouTube takes {TEXT_CHARACTERS:,}. Shorten "
+            "it."
         )
     if safe_text(told) != told:
         raise InputError(
@@ -310,14 +303,16 @@ def send_reply(api: Api, parent_id: str, text: str) -> RemoteComment | None:
     return RemoteComment(**{**values, "parent_id": parent_id, "text": reply.text or text})
 
 
-def set_state(api: Api, ids: Sequence[str], state: str, *, ban_author: bool = False) -> None:
+def set_comment_state(
+    api: Api, ids: Sequence[str], state: str, *, ban_author: bool = False
+) -> None:
     """Have comments be `published`, `held` or `rejected`: at most 50. Twice is once.
 
     A rejected comment cannot come back. `ban_author` has all that its author will write be
     rejected; it goes only with `rejected`. Raises InputError.
     """
-    if not 0 < len(ids) <= MOST_AT_ONCE:
-        raise InputError(f"{len(ids)} comments: 1 to {MOST_AT_ONCE} can be moderated at once.")
+    if not 0 < len(ids) <= MOST_MODERATED:
+        raise InputError(f"{len(ids)} comments: 1 to {MOST_MODERATED} can be moderated at once.")
     if ban_author and state != "rejected":
         raise InputError("an author can be banned only where the comment is rejected.")
     params: dict[str, Any] = {"id": ",".join(ids), "moderationStatus": MODERATIONS[state]}

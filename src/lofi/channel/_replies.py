@@ -1,8 +1,8 @@
 """Replies that are suggested to a person, from templates that they may change.
 
 A template is a line of Jinja2 for a category of comments: values, `if`, and a few filters; no
-loops, no calls. It may use the FACTS; one that needs a fact nobody knows is passed over. To spam
-and to toxic comments nothing is ever suggested.
+loops, no calls. It may use the REPLY_FACTS; one that needs a fact nobody knows is passed over. To
+spam and to toxic comments nothing is ever suggested.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lofi.brief import InputError, subseed
-from lofi.channel._classify import CATEGORIES
+from lofi.channel._classify import COMMENT_CATEGORIES
 from lofi.channel._comments import TEXT_CHARACTERS, safe_text
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
 # What a template may use, each with an example.
-FACTS: Mapping[str, str] = {
+REPLY_FACTS: Mapping[str, str] = {
     "name": "@quietlistener",
     "title": "Quiet Harbour",
     "bpm": "76",
@@ -33,7 +33,7 @@ FACTS: Mapping[str, str] = {
 UNANSWERED = ("spam", "toxic")  # never replied to
 BLANK = "[answer]"  # where a person must write something before it can be sent
 
-TEMPLATES: Mapping[str, tuple[str, ...]] = {
+REPLY_TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "question": (
         "Thanks for asking! {{ title }} runs at {{ bpm }} bpm.",
         "Hi {{ name }}, it is at {{ bpm }} bpm.",
@@ -103,7 +103,7 @@ _PLAIN_NAME = re.compile(r"@?[\w .'’-]{1,40}")
 _FILTERS = ("capitalize", "default", "defined", "lower", "title", "upper")
 
 
-def suggest(
+def suggest_reply(
     text: str,
     category: str,
     facts: Mapping[str, str | None],
@@ -114,12 +114,12 @@ def suggest(
 ) -> str | None:
     """A reply to a comment, or None where there is none to suggest.
 
-    `facts` are those of FACTS that are known. The same seed gives the same reply; each `turn`
+    `facts` are those of REPLY_FACTS that are known. The same seed gives the same reply; each `turn`
     another one, until all were shown. A question about a fact is answered with it.
     """
     if category in UNANSWERED:
         return None
-    lines = list((templates or TEMPLATES).get(category, ()))
+    lines = list((templates or REPLY_TEMPLATES).get(category, ()))
     known = {name: value for name, value in facts.items() if value}
     if (name := known.get("name")) and not _PLAIN_NAME.fullmatch(name):
         del known["name"]  # a name can hold an advertisement: we do not repeat it
@@ -139,14 +139,14 @@ def _answering(text: str, templates: list[str]) -> list[str]:
     return [t for t in templates if not _used(t) & _ASKED.keys()]
 
 
-def check_templates(templates: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+def check_reply_templates(templates: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     """Templates as they are kept. Raises InputError for one that cannot be used."""
     checked = {}
     for category, lines in templates.items():
         if category in UNANSWERED:
             raise InputError(f"nothing is replied to {category} comments. Leave {category!r} out.")
-        if category not in CATEGORIES:
-            known = ", ".join(c for c in CATEGORIES if c not in UNANSWERED)
+        if category not in COMMENT_CATEGORIES:
+            known = ", ".join(c for c in COMMENT_CATEGORIES if c not in UNANSWERED)
             raise InputError(f"unknown category {category!r}. There are {known}.")
         told = [line.strip() for line in lines if line.strip()]
         if len(told) > _MOST:
@@ -163,12 +163,12 @@ def _check(template: str) -> None:
         raise InputError(f"the template {shown!r} is longer than {_CHARACTERS} characters.")
     if safe_text(template) != template:
         raise InputError(f"the template {shown!r} holds control characters. Leave them out.")
-    unknown = sorted(_used(template) - FACTS.keys())
+    unknown = sorted(_used(template) - REPLY_FACTS.keys())
     if unknown:
         raise InputError(
-            f"the template {shown!r} uses {unknown[0]!r}. It may use {', '.join(FACTS)}."
+            f"the template {shown!r} uses {unknown[0]!r}. It may use {', '.join(REPLY_FACTS)}."
         )
-    if not _render(template, FACTS):
+    if not _render(template, REPLY_FACTS):
         raise InputError(f"the template {shown!r} comes out empty. Write some words.")
 
 
@@ -231,11 +231,11 @@ def _environment() -> SandboxedEnvironment:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     # Plain text: whoever shows it escapes it.
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)  # noqa: S701
+    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 
 
-def facts_of(track: Mapping[str, Any] | None, author: str, *, is_reply: bool) -> dict[str, str]:
-    """The FACTS that are known of a comment's track (title, bpm, key, mood, duration_s) and author.
+def reply_facts(track: Mapping[str, Any] | None, author: str, *, is_reply: bool) -> dict[str, str]:
+    """The REPLY_FACTS that are known: of a track (title, bpm, key, mood, duration_s) and an author.
 
     A reply to a reply names whom it is for: it stands below the whole thread.
     """

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
     from lofi.studio import _accounts as accounts
+    from lofi.studio import _community as community
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _models as models
@@ -77,6 +78,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
     "accounts": "_accounts",
+    "community": "_community",
     "figures": "_figures",
     "jobs": "_jobs",
     "models": "_models",
@@ -84,12 +86,12 @@ _MODULES = {
 }  # whose functions are used by the module's name
 
 __all__ = [
-    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES",
-    "WRITABLE", "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed",
-    "Database", "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits",
-    "NotFoundError", "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage",
-    "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access", "accounts",
-    "analytics", "build_dataset", "collect_garbage", "commission", "compose_corpus",
+    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
+    "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
+    "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
+    "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
+    "TimedNote", "TimedSection", "Timeline", "Watch", "access", "accounts", "analytics",
+    "build_dataset", "collect_garbage", "commission", "community", "compose_corpus",
     "corpus_diversity", "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate",
     "events", "examine", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
     "load_settings", "lock_folder", "make", "make_many", "models", "once", "open_database",

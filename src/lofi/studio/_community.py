@@ -1,59 +1,53 @@
-"""The community: the channel's comments are read, told apart, answered and moderated.
+"""The community: the channel's comments are listed, told apart, answered and moderated.
 
-Reading is done by rounds and by whoever asks; it writes nothing on YouTube. All that does is a
-person's click: it is noted before it is sent and again when it is done, with who did it. A reply is
-sent at most once: one of which nobody knows whether it arrived is `unclear` until a person, or the
-next reading, has seen.
-
-A *walk* reads the held comments, those taken for spam, and the published ones from the newest on
-until nothing is new; a *sweep*, once a day, goes to the end of them and so notices what was
-published elsewhere, or deleted. A walk that was cut short goes on where it was.
+All that is written on YouTube is a person's click: it is noted before it is sent and again when it
+is done, with who did it. A reply is sent at most once: one of which nobody knows whether it arrived
+is `unclear` until a person, or the next reading, has seen.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from lofi.brief import InputError, LofiError, one_of, subseed
 from lofi.channel import (
     BLANK,
-    CATEGORIES,
-    LISTINGS,
+    COMMENT_CATEGORIES,
     MODERATIONS,
-    MOST_AT_ONCE,
+    MOST_MODERATED,
     NOT_IN_THE_API,
+    REPLY_FACTS,
+    REPLY_TEMPLATES,
     SEGMENTS,
     UNANSWERED,
     AmbiguousError,
-    Api,
-    Page,
-    QuotaError,
-    RefusedError,
-    RemoteComment,
-    Thread,
+    TransientError,
     check_reply,
-    check_templates,
-    classify_all,
-    facts_of,
-    read_page,
+    check_reply_templates,
     read_replies,
-    read_threads,
+    reply_facts,
     segment_of,
     send_reply,
-    set_state,
-    suggest,
+    set_comment_state,
+    suggest_reply,
 )
-from lofi.channel import TEMPLATES as SHIPPED_TEMPLATES
 from lofi.studio import _accounts as accounts
+from lofi.studio._comments import (
+    Synced,
+    mark_sent,
+    note_answers,
+    progress_of,
+    remote_of,
+    rows_of,
+    sync,
+)
 from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
 from lofi.studio._tables import Comment, Credential, Event, Preference, Release, Track, now
@@ -62,459 +56,14 @@ from lofi.studio._tracks import search_words, told
 if TYPE_CHECKING:
     from lofi.studio._studio import Studio
 
+__all__ = ["MOST_MODERATED", "Synced", "sync"]  # used by this module's name, too
+
 STATES = ("held", "published", "spam", "rejected")
+TEMPLATE_FACTS = REPLY_FACTS
 MOST_LISTED = 200
 SHORTEST_REPLY_WAIT = timedelta(minutes=3)  # after which one that is being sent is unclear
 
-_PROGRESS = "comments"  # the preference that says how far reading has come
 _TEMPLATES = "replies"  # the preference with templates that a person changed
-_SWEEP_EVERY = timedelta(hours=24)
-_LEASE = timedelta(minutes=5)
-_CALLS = 60  # requests of one reading: a minute or so at worst
-_LEFT_FOR_PEOPLE = 1_000  # units that rounds leave of the day's quota
-_CLOCKS = timedelta(minutes=5)  # how far YouTube's clock and ours may be apart
-_NOTHING: Mapping[str, Any] = {}
-
-
-# Reading ---------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Synced:
-    """What a reading brought. `stopped` says why it is not `finished`; it goes on another time."""
-
-    calls: int = 0
-    new: int = 0
-    changed: int = 0
-    gone: int = 0
-    finished: bool = False
-    stopped: str | None = None
-
-
-@dataclass(slots=True)
-class _Walk:
-    """How far a walk is: the listing it is in, and the page of it."""
-
-    sweep: bool
-    began_at: datetime
-    listing: str = LISTINGS[0]
-    token: str | None = None
-
-    def to_value(self) -> dict[str, Any]:
-        return {
-            "sweep": self.sweep,
-            "began_at": self.began_at.isoformat(),
-            "listing": self.listing,
-            "token": self.token,
-        }
-
-    @classmethod
-    def from_value(cls, value: Any) -> _Walk | None:
-        try:
-            if value["listing"] not in LISTINGS:
-                return None
-            began_at = datetime.fromisoformat(value["began_at"])
-            return cls(bool(value["sweep"]), began_at, value["listing"], value["token"])
-        except (KeyError, TypeError, ValueError):
-            return None
-
-
-class _EnoughError(Exception):
-    """The reading stops here for now; says why."""
-
-
-def sync(studio: Studio, *, actor: str, most_calls: int = _CALLS, spare: int = 0) -> Synced:
-    """Read what is new, with at most about `most_calls` requests (a unit of quota each).
-
-    `spare`: units of the day's quota that are left alone. Raises LofiError where no account is
-    connected or YouTube does not answer, ConflictError while another reading is under way. What
-    was read until then is kept, and the next one goes on from there.
-    """
-    api = accounts.youtube(studio)
-    with studio.database.read() as session:
-        credential = session.get(Credential, accounts.PLATFORM)
-        if credential is None:
-            raise accounts.not_connected()
-        channel_id = credential.account_id
-        if spare:
-            units = next(b for b in accounts.quota(session, studio.settings()) if b.bucket == "units")
-            most_calls = min(most_calls, units.left - spare)
-    if most_calls <= 0:
-        return Synced(stopped=f"{spare:,} units of today's quota are left for what people do")
-    with _lease(studio, actor):
-        reading = _Reading(studio, api, channel_id, actor, most_calls)
-        try:
-            reading.run()
-        except (_EnoughError, QuotaError) as error:
-            reading.done.stopped = str(error)
-        finally:
-            reading.tell()
-    return reading.done
-
-
-def sync_round(studio: Studio) -> None:
-    """Read what is new, if an account is connected: a round."""
-    with studio.database.read() as session:
-        if session.get(Credential, accounts.PLATFORM) is None:
-            return
-    with contextlib.suppress(ConflictError):  # somebody reads already
-        sync(studio, actor="schedule", spare=_LEFT_FOR_PEOPLE)
-
-
-class _Reading:
-    """One reading of the comments."""
-
-    def __init__(
-        self, studio: Studio, api: Api, channel_id: str, actor: str, most_calls: int
-    ) -> None:
-        self.studio, self.channel_id, self.actor = studio, channel_id, actor
-        self.done = Synced()
-        self._api, self._most = api, most_calls
-
-    def call(
-        self, method: str, *, params: Mapping[str, Any] = _NOTHING, body: Any | None = None
-    ) -> dict[str, Any]:
-        """Ask YouTube, and count: this object is an Api."""
-        self.done.calls += 1
-        return self._api.call(method, params=params, body=body)
-
-    def run(self) -> None:
-        """Finish what was cut short, then read what is new since."""
-        with self.studio.database.write() as session:
-            _adopt(session)
-            progress = _progress(session)
-        walk = _Walk.from_value(progress.get("walk"))
-        if walk is not None:
-            self._walk(walk)
-        with self.studio.database.read() as session:
-            swept_at = _progress(session).get("swept_at")
-        sweep = not swept_at or now() - datetime.fromisoformat(swept_at) > _SWEEP_EVERY
-        self._walk(_Walk(sweep, now()))
-        self.done.finished = True
-
-    def tell(self) -> None:
-        """Note what it brought, and when."""
-        done = self.done
-        with self.studio.database.write() as session:
-            changes = {"new": done.new, "changed": done.changed, "gone": done.gone}
-            _note(session, synced_at=now().isoformat(), stopped=done.stopped)
-            if any(changes.values()):
-                record(session, self.actor, "read", "comments", self.channel_id, **changes)
-
-    # Walks --------------------------------------------------------------------------------------
-
-    def _walk(self, walk: _Walk) -> None:
-        while True:
-            self._pause()
-            moment = now()
-            try:
-                page = read_page(self, self.channel_id, walk.listing, walk.token)
-            except RefusedError:
-                if walk.token is None:
-                    raise
-                # The token is too old: from the top, and past what is known already.
-                walk.sweep, walk.began_at, walk.listing, walk.token = True, now(), LISTINGS[0], None
-                continue
-            news = self._read_long(page, moment)
-            over = page.next_token is None or (
-                walk.listing == LISTINGS[-1] and not walk.sweep and not news
-            )
-            last = over and walk.listing == LISTINGS[-1]
-            if over and not last:
-                walk.listing, walk.token = LISTINGS[LISTINGS.index(walk.listing) + 1], None
-            elif not over:
-                walk.token = page.next_token
-            with self.studio.database.write() as session:
-                self._store(session, page.threads, moment, news)
-                _note(session, walk=None if last else walk.to_value())
-            if last:
-                break
-        self._look_for_missing(walk)
-        if walk.sweep:
-            with self.studio.database.write() as session:
-                _note(session, swept_at=walk.began_at.isoformat())
-
-    def _pause(self) -> None:
-        """Stop between two pages, where there is a reason to."""
-        if self.done.calls >= self._most:
-            raise _EnoughError(f"{self.done.calls} requests were enough for once")
-        if self.studio.rounds and self.studio.rounds.closing:
-            raise _EnoughError("the studio is closing")
-        with self.studio.database.write() as session:
-            _note(session, lease=(now() + _LEASE).isoformat())
-
-    def _read_long(self, page: Page, moment: datetime) -> set[str]:
-        """The threads of a page that are new or changed; all replies of long ones are read.
-
-        Such a thread is kept at once: cut short, the page is met again with less to read.
-        """
-        with self.studio.database.read() as session:
-            known = _rows(session, _ids(page.threads))
-        news = {thread.top.id for thread in page.threads if _is_news(thread, known)}
-        for thread in page.threads:
-            if thread.top.id in news and thread.total > len(thread.replies):
-                self._pause()
-                replies = tuple(read_replies(self, thread.top))
-                whole = Thread(thread.top, replies, thread.total, thread.can_reply, thread.public)
-                with self.studio.database.write() as session:
-                    self._store(session, [whole], moment, news)
-        return news
-
-    def _store(
-        self, session: Session, threads: Sequence[Thread], moment: datetime, news: set[str]
-    ) -> None:
-        """Keep what was told at a moment; `news` are the threads that were read anew."""
-        rows = _rows(session, _ids(threads))
-        releases = _releases(session, {t.top.video_id for t in threads if t.top.video_id})
-        unread: list[Comment] = []
-        for thread in threads:
-            for remote in (thread.top, *thread.replies):
-                row = rows.get(remote.id)
-                if row is None:
-                    row = rows[remote.id] = self._new(remote, releases, moment)
-                    session.add(row)
-                    unread.append(row)
-                    self.done.new += 1
-                elif row.seen_at <= moment:  # else something was done to it since
-                    self.done.changed += _is_other(row, remote)
-                    if row.text != remote.text:
-                        unread.append(row)
-                    _take_over(row, remote, moment)
-                row.can_reply = thread.can_reply
-            rows[thread.top.id].replies = thread.total
-        theirs = [row for row in unread if not row.ours]
-        for row, guess in zip(theirs, classify_all([r.text for r in theirs]), strict=True):
-            row.category, row.confidence = guess.category, guess.confidence
-        session.flush()
-        for row in session.scalars(  # replies that everybody sees, and that were not told again
-            sa.select(Comment).where(
-                Comment.parent_id.in_([t.top.id for t in threads]),
-                Comment.state == "published",
-                Comment.seen_at < moment,
-            )
-        ):
-            if row.parent_id in news:
-                self._forget(session, row)
-            else:
-                row.seen_at = moment
-        for thread in threads:
-            for reply in thread.replies:
-                if reply.author_id == self.channel_id:
-                    _answered(session, reply, self.actor)
-
-    def _new(
-        self, remote: RemoteComment, releases: Mapping[str, int], moment: datetime
-    ) -> Comment:
-        return Comment(
-            id=remote.id,
-            release_id=releases.get(remote.video_id or ""),
-            video_id=remote.video_id,
-            parent_id=remote.parent_id,
-            author=remote.author,
-            author_id=remote.author_id,
-            ours=remote.author_id == self.channel_id,
-            text=remote.text,
-            state=remote.state,
-            likes=remote.likes,
-            published_at=remote.published_at,
-            updated_at=remote.updated_at,
-            seen_at=moment,
-        )
-
-    # What is missing ----------------------------------------------------------------------------
-
-    def _look_for_missing(self, walk: _Walk) -> None:
-        """See what became of comments that should have been met and were not.
-
-        After a sweep those are all that are not rejected; else those that were held or taken for
-        spam, as their listings are read to the end each time.
-        """
-        states = ("held", "spam", "published") if walk.sweep else ("held", "spam")
-        with self.studio.database.read() as session:
-            missing = session.execute(
-                sa.select(Comment.id, Comment.parent_id)
-                .where(Comment.state.in_(states), Comment.seen_at < walk.began_at)
-                .order_by(Comment.id)
-            ).all()
-        tops = [row[0] for row in missing if row[1] is None]
-        for at in range(0, len(tops), MOST_AT_ONCE):
-            self._pause()
-            moment, some = now(), tops[at : at + MOST_AT_ONCE]
-            there = {t.top.id: t for t in read_threads(self, some)}
-            with self.studio.database.write() as session:
-                for row in _rows(session, some).values():
-                    if row.seen_at > moment:
-                        continue
-                    if row.id not in there:
-                        self._forget(session, row)
-                        continue
-                    row.seen_at = moment
-                    if there[row.id].public and row.state != "published":
-                        row.state = "published"
-                        self.done.changed += 1
-        self._look_for_missing_replies([(row[0], row[1]) for row in missing if row[1]])
-
-    def _look_for_missing_replies(self, missing: list[tuple[str, str]]) -> None:
-        for parent_id in sorted({parent for _, parent in missing}):
-            self._pause()
-            moment = now()
-            with self.studio.database.read() as session:
-                parent = session.get(Comment, parent_id)
-            if parent is None:  # its thread is gone, and so is this
-                continue
-            there = {r.id: r for r in read_replies(self, _remote(parent))}
-            with self.studio.database.write() as session:
-                ids = [id_ for id_, its in missing if its == parent_id]
-                for row in _rows(session, ids).values():
-                    if row.id in there:
-                        self.done.changed += _is_other(row, there[row.id])
-                        _take_over(row, there[row.id], moment)
-                    elif row.seen_at <= moment:
-                        self._forget(session, row)
-
-    def _forget(self, session: Session, row: Comment) -> None:
-        """Drop a comment that YouTube has no more, with the replies to it."""
-        for gone in (*session.scalars(sa.select(Comment).where(Comment.parent_id == row.id)), row):
-            record(session, self.actor, "vanished", "comment", gone.id, state=gone.state)
-            session.delete(gone)
-            self.done.gone += 1
-
-
-def _rows(session: Session, ids: Sequence[str]) -> dict[str, Comment]:
-    rows: dict[str, Comment] = {}
-    for at in range(0, len(ids), 500):  # SQLite takes so many values, and more
-        some = ids[at : at + 500]
-        rows |= {r.id: r for r in session.scalars(sa.select(Comment).where(Comment.id.in_(some)))}
-    return rows
-
-
-def _ids(threads: Sequence[Thread]) -> list[str]:
-    return list({c.id for thread in threads for c in (thread.top, *thread.replies)})
-
-
-def _is_other(row: Comment, remote: RemoteComment) -> bool:
-    """Whether a person would notice a difference."""
-    return (row.text, row.state) != (remote.text, remote.state)
-
-
-def _take_over(row: Comment, remote: RemoteComment, moment: datetime) -> None:
-    row.text, row.author, row.state = remote.text, remote.author, remote.state
-    row.likes, row.updated_at, row.seen_at = remote.likes, remote.updated_at, moment
-
-
-def _is_news(thread: Thread, known: Mapping[str, Comment]) -> bool:
-    row = known.get(thread.top.id)
-    return (
-        row is None
-        or row.replies != thread.total
-        or _is_other(row, thread.top)
-        or any(r.id not in known or _is_other(known[r.id], r) for r in thread.replies)
-    )
-
-
-def _releases(session: Session, video_ids: set[str]) -> dict[str, int]:
-    found = session.execute(
-        sa.select(Release.remote_id, Release.id).where(
-            Release.platform == accounts.PLATFORM, Release.remote_id.in_(video_ids)
-        )
-    )
-    return {row[0]: row[1] for row in found}
-
-
-def _adopt(session: Session) -> None:
-    """Have comments under videos that were noted as released since belong to those releases."""
-    release = (
-        sa.select(Release.id)
-        .where(Release.platform == accounts.PLATFORM, Release.remote_id == Comment.video_id)
-        .scalar_subquery()
-    )
-    session.execute(
-        sa.update(Comment)
-        .where(
-            Comment.release_id.is_(None),
-            Comment.video_id.in_(
-                sa.select(Release.remote_id).where(Release.platform == accounts.PLATFORM)
-            ),
-        )
-        .values(release_id=release)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def _remote(row: Comment) -> RemoteComment:
-    return RemoteComment(
-        row.id, row.parent_id, row.video_id, row.author, row.author_id, row.text, row.state,
-        row.likes, row.published_at, row.updated_at,
-    )  # fmt: skip
-
-
-def _answered(session: Session, ours: RemoteComment, actor: str) -> None:
-    """What a reply of the channel's own answers, wherever it was written."""
-    thread = sa.or_(Comment.id == ours.parent_id, Comment.parent_id == ours.parent_id)
-    for row in session.scalars(
-        sa.select(Comment).where(
-            thread, Comment.ours.is_(False), Comment.reply_state.in_(("sending", "unclear"))
-        )
-    ):
-        recent = row.reply_at is None or ours.published_at > row.reply_at - _CLOCKS
-        if recent and _same(row.reply or "", ours.text):
-            _mark_sent(session, row, ours.id, actor)
-            record(session, actor, "found reply to", "comment", row.id, reply_id=ours.id)
-    session.execute(
-        sa.update(Comment)
-        .where(
-            thread,
-            Comment.ours.is_(False),
-            Comment.handled_at.is_(None),
-            Comment.published_at <= ours.published_at,
-        )
-        .values(handled_at=ours.published_at, handled_by="youtube")
-    )
-
-
-def _same(one: str, other: str) -> bool:
-    """Whether two texts are the same but for their spaces, which YouTube changes."""
-    return one.split() == other.split()
-
-
-# How far reading has come ----------------------------------------------------------------------
-
-
-def _progress(session: Session) -> dict[str, Any]:
-    row = session.get(Preference, _PROGRESS)
-    return dict(row.value) if row else {}
-
-
-def _note(session: Session, **values: Any) -> None:
-    row = session.get(Preference, _PROGRESS, with_for_update=True)
-    if row is None:
-        row = Preference(name=_PROGRESS, value={}, updated_by="comments")
-        session.add(row)
-    row.value, row.updated_at = {**row.value, **values}, now()
-
-
-@contextlib.contextmanager
-def _lease(studio: Studio, actor: str) -> Iterator[None]:
-    """One reading at a time, whichever process does it. Raises ConflictError.
-
-    It is given up by itself some minutes after whoever has it was killed.
-    """
-    try:
-        with studio.database.write() as session:
-            row = session.get(Preference, _PROGRESS, with_for_update=True)
-            until = row.value.get("lease") if row else None
-            if until and datetime.fromisoformat(until) > now():
-                raise ConflictError("the comments are being read already. Wait until that is done.")
-            _note(session, lease=(now() + _LEASE).isoformat(), reader=actor)
-    except IntegrityError as error:
-        raise ConflictError(
-            "the comments are being read already. Wait until that is done."
-        ) from error
-    try:
-        yield
-    finally:
-        with studio.database.write() as session:
-            _note(session, lease=None)
 
 
 # Finding ---------------------------------------------------------------------------------------
@@ -540,7 +89,7 @@ class Filter:
         """The same with names as they are stored. Raises InputError for one that is unknown."""
         return Filter(
             tuple(one_of(s, STATES, "state") for s in self.states),
-            tuple(one_of(c, CATEGORIES, "category") for c in self.categories),
+            tuple(one_of(c, COMMENT_CATEGORIES, "category") for c in self.categories),
             tuple(one_of(s, [g.name for g in SEGMENTS], "segment") for s in self.segments),
             self.track_id,
             self.author_id,
@@ -597,12 +146,11 @@ def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
         )
     if wanted.unclear:
         conditions.append(_unclear())
-    for word in search_words(wanted.text):
-        conditions.append(
-            Comment.text.icontains(word, autoescape=True)
-            | Comment.author.icontains(word, autoescape=True)
-        )
-    return conditions
+    return conditions + [
+        Comment.text.icontains(word, autoescape=True)
+        | Comment.author.icontains(word, autoescape=True)
+        for word in search_words(wanted.text)
+    ]
 
 
 def _printable(text: str) -> str:
@@ -656,7 +204,7 @@ def view(session: Session, comment_id: str) -> dict[str, Any]:
 def _views(session: Session, rows: Sequence[Comment]) -> list[dict[str, Any]]:
     tracks = _tracks(session, {r.release_id for r in rows if r.release_id})
     people = _figures_of(session, {r.author_id for r in rows if r.author_id})
-    parents = _rows(session, sorted({r.parent_id for r in rows if r.parent_id}))
+    parents = rows_of(session, sorted({r.parent_id for r in rows if r.parent_id}))
     banned = _banned(session, {r.author_id for r in rows if r.author_id})
     lines = templates(session)
     return [
@@ -741,7 +289,9 @@ def _why_not(row: Comment) -> str | None:
     if row.reply_state:
         return "a reply may have been sent already: look under the video first"
     if row.state != "published":
-        return f"it is {row.state}: publish it first" if row.state != "rejected" else "it is rejected"
+        return (
+            f"it is {row.state}: publish it first" if row.state != "rejected" else "it is rejected"
+        )
     if not row.can_reply:
         return "YouTube takes no reply to it"
     return None
@@ -774,9 +324,7 @@ def _people() -> sa.Select[Any]:
             sa.func.count(sa.distinct(sa.func.coalesce(Comment.video_id, ""))).label("videos"),
             counted(Comment.category == "praise", "praise"),
             counted(Comment.category == "complaint", "complaints"),
-            counted(
-                (Comment.category == "spam") | Comment.state.in_(("spam", "rejected")), "junk"
-            ),
+            counted((Comment.category == "spam") | Comment.state.in_(("spam", "rejected")), "junk"),
             sa.func.min(Comment.published_at).label("first_at"),
             sa.func.max(Comment.published_at).label("last_at"),
         )
@@ -793,7 +341,10 @@ def _segment(figures: Any) -> sa.ColumnElement[str]:
             (
                 sa.and_(
                     *(figures[name] >= least for name, least in s.at_least.items()),
-                    *(figures[name] >= share * figures.comments for name, share in s.shares.items()),
+                    *(
+                        figures[name] >= share * figures.comments
+                        for name, share in s.shares.items()
+                    ),
                 ),
                 s.name,
             )
@@ -859,9 +410,7 @@ def segments(session: Session) -> list[dict[str, Any]]:
     figures = _people().subquery()
     name = _segment(figures.c)
     counts = dict(session.execute(sa.select(name, sa.func.count()).group_by(name)).tuples())
-    return [
-        {"name": s.name, "means": s.words, "people": counts.get(s.name, 0)} for s in SEGMENTS
-    ]
+    return [{"name": s.name, "means": s.words, "people": counts.get(s.name, 0)} for s in SEGMENTS]
 
 
 def _banned(session: Session, author_ids: set[str]) -> set[str]:
@@ -881,7 +430,7 @@ def summary(studio: Studio) -> dict[str, Any]:
     """How the community stands: counts, the connection, and what cannot be done from here."""
     with studio.database.read() as session:
         credential = session.get(Credential, accounts.PLATFORM)
-        progress = _progress(session)
+        progress = progress_of(session)
         counts = session.execute(
             sa.select(
                 Comment.state,
@@ -892,9 +441,7 @@ def summary(studio: Studio) -> dict[str, Any]:
             .where(Comment.ours.is_(False))
             .group_by(Comment.state, Comment.category)
         ).all()
-        unclear = session.scalar(
-            sa.select(sa.func.count()).select_from(Comment).where(_unclear())
-        )
+        unclear = session.scalar(sa.select(sa.func.count()).select_from(Comment).where(_unclear()))
         units = next(b for b in accounts.quota(session, studio.settings()) if b.bucket == "units")
         found = segments(session)
     return {
@@ -915,7 +462,7 @@ def summary(studio: Studio) -> dict[str, Any]:
                 "means": means,
                 "comments": sum(row[2] for row in counts if row[1] == name),
             }
-            for name, means in CATEGORIES.items()
+            for name, means in COMMENT_CATEGORIES.items()
         ],
         "segments": found,
         "unclear_replies": unclear or 0,
@@ -959,7 +506,7 @@ def change(
     """Say what a comment is, or that it needs nobody any more. Raises NotFoundError, InputError."""
     row = find(session, comment_id, lock=True)
     if category is not None:
-        category = one_of(category, CATEGORIES, "category")
+        category = one_of(category, COMMENT_CATEGORIES, "category")
         if (row.category, row.confidence) != (category, None):
             record(
                 session, actor, "categorised", "comment", row.id,
@@ -976,7 +523,7 @@ def templates(session: Session) -> dict[str, list[str]]:
     """The templates of replies by category: those that a person changed, else the shipped ones."""
     row = session.get(Preference, _TEMPLATES)
     changed = row.value if row else {}
-    return {c: list(changed.get(c, lines)) for c, lines in SHIPPED_TEMPLATES.items()}
+    return {c: list(changed.get(c, lines)) for c, lines in REPLY_TEMPLATES.items()}
 
 
 def change_templates(
@@ -986,9 +533,9 @@ def change_templates(
 
     Raises InputError for a template that cannot be used; nothing is changed then.
     """
-    checked = check_templates({c: lines for c, lines in changes.items() if lines is not None})
+    checked = check_reply_templates({c: lines for c, lines in changes.items() if lines is not None})
     shipped = {c for c, lines in changes.items() if lines is None}
-    check_templates(dict.fromkeys(shipped, ()))  # only those that there are
+    check_reply_templates(dict.fromkeys(shipped, ()))  # only those that there are
     row = session.get(Preference, _TEMPLATES, with_for_update=True)
     if row is None:
         row = Preference(name=_TEMPLATES, value={}, updated_by=actor)
@@ -1012,9 +559,9 @@ def _suggestion(
 ) -> str | None:
     if _why_not(row) or row.category is None or row.category in UNANSWERED:
         return None
-    facts = facts_of(track, row.author, is_reply=row.parent_id is not None)
+    facts = reply_facts(track, row.author, is_reply=row.parent_id is not None)
     seed = subseed(0, "comment", row.id)
-    return suggest(row.text, row.category, facts, lines, seed=seed, turn=turn)
+    return suggest_reply(row.text, row.category, facts, lines, seed=seed, turn=turn)
 
 
 # What a person sends ---------------------------------------------------------------------------
@@ -1041,7 +588,7 @@ def reply(studio: Studio, comment_id: str, text: str, *, actor: str) -> None:
     try:
         sent = send_reply(api, parent_id, text)
     except LofiError as error:
-        unclear = isinstance(error, AmbiguousError)
+        unclear = _is_unclear(error)
         with studio.database.write() as session:
             row = find(session, comment_id, lock=True)
             row.reply_state = "unclear" if unclear else None
@@ -1055,7 +602,7 @@ def reply(studio: Studio, comment_id: str, text: str, *, actor: str) -> None:
         raise
     with studio.database.write() as session:
         row = find(session, comment_id, lock=True)
-        _mark_sent(session, row, sent.id if sent else None, actor)
+        mark_sent(session, row, sent.id if sent else None, actor)
         record(session, actor, "replied to", "comment", row.id, reply_id=row.reply_id)
         if sent and session.get(Comment, sent.id) is None:
             session.add(
@@ -1068,11 +615,12 @@ def reply(studio: Studio, comment_id: str, text: str, *, actor: str) -> None:
             )  # fmt: skip
 
 
-def _mark_sent(session: Session, row: Comment, reply_id: str | None, actor: str) -> None:
-    row.reply_state, row.reply_id, row.reply_at = "sent", reply_id, now()
-    if row.handled_at is None:
-        row.handled_at, row.handled_by = now(), actor
-    session.flush()
+def _is_unclear(error: LofiError) -> bool:
+    """Whether a request that failed so may have been carried out all the same."""
+    if isinstance(error, TransientError):  # such as an answer that cannot be read
+        refused = error.status == 429 or error.reason.endswith("ateLimitExceeded")
+        return error.sent and not refused
+    return isinstance(error, AmbiguousError)
 
 
 def look_for_reply(studio: Studio, comment_id: str, *, actor: str) -> bool:
@@ -1088,10 +636,10 @@ def look_for_reply(studio: Studio, comment_id: str, *, actor: str) -> bool:
         parent = find(session, row.parent_id) if row.parent_id else row
         credential = session.get(Credential, accounts.PLATFORM)
         channel_id = credential.account_id if credential else ""
-    found = [r for r in read_replies(api, _remote(parent)) if r.author_id == channel_id]
+    found = [r for r in read_replies(api, remote_of(parent)) if r.author_id == channel_id]
     with studio.database.write() as session:
         for ours in found:
-            _answered(session, ours, actor)
+            note_answers(session, ours, actor)
         session.flush()
         row = find(session, comment_id)
         session.refresh(row)
@@ -1106,7 +654,7 @@ def settle_reply(session: Session, comment_id: str, arrived: bool, *, actor: str
     row = find(session, comment_id, lock=True)
     _require_unclear(row)
     if arrived:
-        _mark_sent(session, row, None, actor)
+        mark_sent(session, row, None, actor)
     else:
         row.reply_state, row.reply_at = None, None
     record(session, actor, "settled reply to", "comment", row.id, arrived=arrived)
@@ -1138,14 +686,18 @@ def moderate(
     """
     ids = list(dict.fromkeys(comment_ids))
     state = one_of(state, MODERATIONS, "state")
-    if not 0 < len(ids) <= MOST_AT_ONCE:
-        raise InputError(f"{len(ids)} comments: 1 to {MOST_AT_ONCE} can be moderated at once.")
+    if not 0 < len(ids) <= MOST_MODERATED:
+        raise InputError(f"{len(ids)} comments: 1 to {MOST_MODERATED} can be moderated at once.")
     if ban_author and state != "rejected":
         raise InputError("an author can be banned only where the comment is rejected. Reject it.")
     if state == "rejected" and not confirm:
         raise InputError(
             "a rejected comment cannot come back"
-            + (", and who is banned can be let in again in YouTube Studio alone" if ban_author else "")
+            + (
+                ", and who is banned can be let in again in YouTube Studio alone"
+                if ban_author
+                else ""
+            )
             + ". Send `confirm` if that is what you want."
         )
     api = accounts.youtube(studio)
@@ -1161,15 +713,17 @@ def moderate(
                 raise ConflictError(f"comment {row.id} is rejected: it cannot come back.")
             record(session, actor, "moderating", "comment", row.id, **asked)
     try:
-        set_state(api, ids, state, ban_author=ban_author)
+        set_comment_state(api, ids, state, ban_author=ban_author)
     except LofiError as error:
         with studio.database.write() as session:
             for comment_id in ids:
-                record(session, actor, "could not moderate", "comment", comment_id, error=str(error))
+                record(
+                    session, actor, "could not moderate", "comment", comment_id, error=str(error)
+                )
         raise
     with studio.database.write() as session:
         moment = now()
-        for row in _rows(session, ids).values():
+        for row in rows_of(session, ids).values():
             was, row.state, row.seen_at = row.state, state, moment
             if state == "rejected" and row.handled_at is None:
                 row.handled_at, row.handled_by = moment, actor

@@ -50,7 +50,7 @@ class Round:
         getattr(importlib.import_module(f"lofi.studio.{module}"), function)(studio)
 
 
-ROUNDS: tuple[Round, ...] = ()
+ROUNDS: tuple[Round, ...] = (Round("comments", 900.0, "_comments:sync_round"),)
 
 
 class Rounds:

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from lofi import __version__
 from lofi.studio import Settings, Studio
 from lofi.web import (
+    _community,
     _docs,
     _files,
     _jobs,
@@ -37,6 +38,7 @@ _ROUTERS = (
     _tracks.router,
     _files.router,
     _library.router,
+    _community.router,
     _studio.router,
     _metrics.router,
     _live.router,

@@ -118,9 +118,7 @@ class Comment(BaseModel):
     likes: int
     replies: int
     parent: Parent | None
-    track: OfTrack | None = Field(
-        description="Null under a video that was not released from here."
-    )
+    track: OfTrack | None = Field(description="Null under a video that was not released from here.")
     video_id: str | None
     published_at: str
     handled_at: str | None = Field(description="Since when it needs nobody any more.")
@@ -510,10 +508,12 @@ class Moderate(BaseModel):
     )
 
     ids: list[Annotated[str, Field(max_length=200)]] = Field(
-        min_length=1, max_length=community.MOST_AT_ONCE
+        min_length=1, max_length=community.MOST_MODERATED
     )
     state: Literal["published", "held", "rejected"]
-    ban_author: bool = Field(False, description="Only with `rejected`: rejects all they will write.")
+    ban_author: bool = Field(
+        False, description="Only with `rejected`: rejects all they will write."
+    )
     confirm: bool = Field(
         False, description="Needed for `rejected`: a rejected comment cannot come back."
     )
@@ -690,9 +690,7 @@ def look_for_reply(comment_id: str, studio: TheStudio, who: Writer) -> CommentIn
 class Settled(BaseModel):
     """What a person saw under the video."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"arrived": False}]}
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"arrived": False}]})
 
     arrived: bool = Field(description="Whether the reply is there. If not, it may be sent again.")
 
