@@ -1,4 +1,4 @@
-"""Keeping the studio: its database, its storage, and the tokens of its API."""
+"""Keeping the studio: its database, its storage, the tokens of its API and the password."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lofi.brief import LofiError
+from lofi.brief import InputError, LofiError
 from lofi.cli._common import Config, Json, say
 from lofi.cli._jobs import ACTOR, opened, table
 
@@ -211,6 +211,40 @@ def create_token(
         say(json.dumps({**_plain(made), "token": secret}, indent=2))
         return
     say(f"{secret}\nIt is not shown again. Use it: curl -H 'Authorization: Bearer {secret}' …")
+
+
+def password(
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Have none: whoever sits at this machine is let in.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Set the password of the dashboard, also when the old one is forgotten.
+
+    It is asked for twice, or read from a pipe. Whoever is logged in has to log in again.
+
+    Example: lofi password
+    """
+    import getpass
+    import sys
+
+    from lofi import studio
+
+    with opened(config) as house:
+        if remove:
+            with house.database.write() as session:
+                studio.access.remove_password(session, actor=ACTOR)
+            say("There is no password any more.")
+            return
+        if sys.stdin.isatty():
+            given = getpass.getpass("New password: ")
+            if getpass.getpass("Once more: ") != given:
+                raise InputError("the two are not the same. Nothing was changed; try again.")
+        else:
+            given = sys.stdin.readline().rstrip("\n")
+        with house.database.write() as session:
+            studio.access.set_password(session, given, actor=ACTOR)
+    say("The password is set: log in with it at /login.")
 
 
 @token_app.command("list")

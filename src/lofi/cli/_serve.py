@@ -17,8 +17,9 @@ import typer
 from lofi.brief import Brief, InputError, Key, LofiError, read_duration
 from lofi.cli._common import Config, Json, say, warn
 from lofi.cli._community import community_app
+from lofi.cli._exits import export_app
 from lofi.cli._jobs import jobs_app, opened, showing, track_app
-from lofi.cli._keep import db_app, storage_app, token_app
+from lofi.cli._keep import db_app, password, storage_app, token_app
 
 if TYPE_CHECKING:
     import socket
@@ -33,8 +34,10 @@ for _name, _app in (
     ("storage", storage_app),
     ("token", token_app),
     ("community", community_app),
+    ("export", export_app),
 ):
     serve_app.add_typer(_app, name=_name)
+serve_app.command()(password)
 
 _GRACE_S = 3  # in which answers under way are finished when the server is to stop
 

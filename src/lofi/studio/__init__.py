@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from lofi.studio._doctor import Finding, examine
     from lofi.studio._errors import ConflictError, NotFoundError
     from lofi.studio._evaluate import EVALUATION_STAGES, FULL_REPORT, evaluate
+    from lofi.studio._exits import (
+        Written,
+        release_sheet,
+        write_distributor,
+        write_samples,
+        write_site,
+    )
     from lofi.studio._judge import BusyError, judge_upload
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
@@ -60,6 +67,7 @@ _HOME = {
     "_doctor": ("Finding", "examine"),
     "_errors": ("ConflictError", "NotFoundError"),
     "_evaluate": ("EVALUATION_STAGES", "FULL_REPORT", "evaluate"),
+    "_exits": ("Written", "release_sheet", "write_distributor", "write_samples", "write_site"),
     "_judge": ("BusyError", "judge_upload"),
     "_make": ("Package", "make", "write_score"),
     "_metadata": ("read_entries", "read_head"),
@@ -90,14 +98,15 @@ __all__ = [
     "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
     "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
     "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
-    "TimedNote", "TimedSection", "Timeline", "Watch", "access", "accounts", "analytics",
+    "TimedNote", "TimedSection", "Timeline", "Watch", "Written", "access", "accounts", "analytics",
     "build_dataset", "collect_garbage", "commission", "community", "compose_corpus",
     "corpus_diversity", "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate",
     "events", "examine", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
     "load_settings", "lock_folder", "make", "make_many", "models", "once", "open_database",
     "open_studio", "order_or_resume", "processes", "read_card", "read_entries", "read_head",
-    "read_timeline", "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way",
-    "upcoming", "watch", "write_score",
+    "read_timeline", "release_sheet", "run_stage", "stage_key", "tokenize", "tracks", "train_model",
+    "under_way", "upcoming", "watch", "write_distributor", "write_samples", "write_score",
+    "write_site",
 ]  # fmt: skip
 
 

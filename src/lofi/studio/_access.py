@@ -1,13 +1,16 @@
-"""Who may do what: tokens, their scopes, and who needs none.
+"""Who may do what: tokens, the password and its sessions, and who needs none.
 
 A token is a random secret that is shown once; only its hash is kept. As long as there is neither a
 token nor a password, whoever sits at this machine needs none. From the first one on, everybody
-does; a token that has expired still counts, so that time alone opens nothing.
+does; a token that has expired still counts, so that time alone opens nothing. The password opens
+the dashboard: a browser that gave it has a session, in a table, which ends when it is ended there.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import ipaddress
 import re
 import secrets
@@ -18,30 +21,38 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session as DatabaseSession
 
 from lofi.brief import InputError, LofiError, one_of
 from lofi.studio._database import Database, DatabaseError
 from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
 from lofi.studio._settings import Settings
-from lofi.studio._tables import Preference, Token, now
+from lofi.studio._tables import Preference, Session, Token, now
 
 PREFIX = "lofi_"  # by which leaked secrets are recognised
 SCOPES = ("read", "write", "publish", "admin")  # each may also do what those before it may
+_WELCOMED = "welcomed"
 PASSWORD = "password"  # the preference that holds the hash of one  # noqa: S105
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 _NOTED_EVERY = timedelta(minutes=1)
 
+SESSION = timedelta(days=30)  # since it was last used
+PASSWORD_LENGTHS = (10, 200)
+# As OWASP's Password Storage Cheat Sheet gives them for scrypt: 32 MiB and a tenth of a second.
+_SCRYPT = {"n": 2**15, "r": 8, "p": 3}
+_SCRYPT_MEMORY = 64 * 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: `token:NAME`, or `local` for whoever sits at this machine."""
+    """Who asks: `token:NAME`, `owner` with the password, or `local` at this machine."""
 
     name: str
     scopes: tuple[str, ...]
     token_id: int | None = None
+    session_sha256: str | None = None
 
     def may(self, scope: str) -> bool:
         """Whether a scope of theirs is `scope` or goes beyond it."""
@@ -49,13 +60,14 @@ class Principal:
 
 
 LOCAL = Principal("local", ("admin",))
+OWNER = "owner"
 
 
 # Tokens ----------------------------------------------------------------------------------------
 
 
 def create_token(
-    session: Session,
+    session: DatabaseSession,
     name: str,
     scopes: Sequence[str],
     expires_at: datetime | None = None,
@@ -98,17 +110,17 @@ def hash_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def tokens(session: Session) -> list[dict[str, Any]]:
+def tokens(session: DatabaseSession) -> list[dict[str, Any]]:
     """All tokens as plain values without their secrets, the newest first."""
     return [_view(token) for token in session.scalars(sa.select(Token).order_by(Token.id.desc()))]
 
 
-def describe_token(session: Session, secret: str) -> dict[str, Any]:
+def describe_token(session: DatabaseSession, secret: str) -> dict[str, Any]:
     """The token of a secret as plain values."""
     return _view(session.scalars(sa.select(Token).where(Token.sha256 == hash_of(secret))).one())
 
 
-def revoke_token(session: Session, token_id: int, *, actor: str) -> None:
+def revoke_token(session: DatabaseSession, token_id: int, *, actor: str) -> None:
     """Have a token open nothing any more. Raises NotFoundError; twice is once."""
     token = session.get(Token, token_id, with_for_update=True)
     if token is None:
@@ -128,6 +140,134 @@ def _view(token: Token) -> dict[str, Any]:
         "used_at": token.used_at,
         "revoked_at": token.revoked_at,
     }
+
+
+# The password and its sessions -----------------------------------------------------------------
+
+
+def set_password(session: DatabaseSession, password: str, *, actor: str) -> None:
+    """Set the password of the dashboard; whoever was logged in is not any more.
+
+    Raises InputError for one that is too short to keep anybody out, or too long.
+    """
+    shortest, longest = PASSWORD_LENGTHS
+    if not shortest <= len(password) <= longest:
+        raise InputError(f"a password has {shortest} to {longest} characters. Choose another.")
+    if len(set(password)) < 4:
+        raise InputError("that password is guessed at once. Choose one of several words.")
+    salt = secrets.token_bytes(16)
+    value = {
+        "scrypt": _SCRYPT,
+        "salt": base64.b64encode(salt).decode(),
+        "hash": base64.b64encode(_stretched(password, salt, _SCRYPT)).decode(),
+    }
+    row = session.get(Preference, PASSWORD, with_for_update=True)
+    if row is None:
+        session.add(Preference(name=PASSWORD, value=value, updated_by=actor))
+    else:
+        row.value, row.updated_by, row.updated_at = value, actor, now()
+    session.execute(sa.delete(Session))
+    record(session, actor, "set", "password", "dashboard")
+
+
+def remove_password(session: DatabaseSession, *, actor: str) -> None:
+    """Have no password; whoever was logged in is not any more."""
+    row = session.get(Preference, PASSWORD, with_for_update=True)
+    if row is not None:
+        session.delete(row)
+        session.execute(sa.delete(Session))
+        record(session, actor, "removed", "password", "dashboard")
+
+
+def has_password(session: DatabaseSession) -> bool:
+    """Whether the dashboard asks for a password."""
+    return session.get(Preference, PASSWORD) is not None
+
+
+def leave_open(session: DatabaseSession, *, actor: str) -> None:
+    """Note that a person wants no password for now: they are not asked at each visit."""
+    if session.get(Preference, _WELCOMED) is None:
+        session.add(Preference(name=_WELCOMED, value={"password": "later"}, updated_by=actor))
+        record(session, actor, "left open", "password", "dashboard")
+
+
+def should_welcome(session: DatabaseSession) -> bool:
+    """Whether nobody has yet said whether there shall be a password."""
+    return not is_locked(session) and session.get(Preference, _WELCOMED) is None
+
+
+def log_in(database: Database, password: str, *, agent: str = "") -> str | None:
+    """The secret of a new session, for a cookie; None if the password is wrong or there is none."""
+    with database.read() as session:
+        row = session.get(Preference, PASSWORD)
+        kept = row.value if row else None
+    if kept is None or len(password) > PASSWORD_LENGTHS[1]:
+        return None
+    made = _stretched(password, base64.b64decode(kept["salt"]), kept["scrypt"])
+    right = hmac.compare_digest(made, base64.b64decode(kept["hash"]))
+    with database.write() as session:
+        if not right:
+            record(session, "nobody", "refused", "session", "password")
+            return None
+        secret = secrets.token_urlsafe(32)
+        session.execute(sa.delete(Session).where(Session.expires_at <= now()))
+        session.add(Session(sha256=hash_of(secret), agent=agent[:300], expires_at=now() + SESSION))
+        record(session, OWNER, "began", "session", hash_of(secret)[:8])
+    return secret
+
+
+def log_out(session: DatabaseSession, session_sha256: str, *, actor: str) -> None:
+    """End a session, by the hash of its secret or the first 8 digits of it; twice is once."""
+    found = session.scalars(
+        sa.select(Session).where(Session.sha256.startswith(session_sha256, autoescape=True))
+    ).all()
+    for row in found if len(session_sha256) >= 8 else ():
+        session.delete(row)
+        record(session, actor, "ended", "session", row.sha256[:8])
+
+
+def sessions(session: DatabaseSession) -> list[dict[str, Any]]:
+    """The browsers that are logged in, the last used first."""
+    rows = session.scalars(
+        sa.select(Session).where(Session.expires_at > now()).order_by(Session.used_at.desc())
+    )
+    return [
+        {
+            "id": row.sha256[:8],
+            "agent": row.agent,
+            "created_at": row.created_at,
+            "used_at": row.used_at,
+            "expires_at": row.expires_at,
+        }
+        for row in rows
+    ]
+
+
+def of_session(database: Database, secret: str) -> Principal | None:
+    """Whose session it is; None where it has ended. Used, it lasts longer."""
+    sha256 = hash_of(secret)
+    with database.read() as session:
+        row = session.get(Session, sha256)
+        if row is None or row.expires_at <= now():
+            return None
+    if now() - row.used_at > _NOTED_EVERY:
+        with suppress(DatabaseError), database.write() as session:
+            session.execute(
+                sa.update(Session)
+                .where(Session.sha256 == sha256)
+                .values(used_at=now(), expires_at=now() + SESSION)
+            )
+    return Principal(OWNER, ("admin",), session_sha256=sha256)
+
+
+def _stretched(password: str, salt: bytes, cost: dict[str, int]) -> bytes:
+    return hashlib.scrypt(
+        password.encode("utf-8", "surrogatepass"),
+        salt=salt,
+        maxmem=_SCRYPT_MEMORY,
+        dklen=32,
+        **cost,
+    )
 
 
 # Who asks --------------------------------------------------------------------------------------
@@ -152,14 +292,17 @@ def _opens(token: Token) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > now())
 
 
-def is_locked(session: Session) -> bool:
+def is_locked(session: DatabaseSession) -> bool:
     """Whether everybody needs a token: there is one that was not revoked, or a password."""
     there = sa.select(Token.id).where(Token.revoked_at.is_(None)).limit(1)
     return session.scalar(there) is not None or session.get(Preference, PASSWORD) is not None
 
 
-def is_valid(session: Session, who: Principal) -> bool:
+def is_valid(session: DatabaseSession, who: Principal) -> bool:
     """Whether somebody who was let in earlier would be let in now."""
+    if who.session_sha256 is not None:
+        row = session.get(Session, who.session_sha256)
+        return row is not None and row.expires_at > now()
     if who.token_id is None:
         return not is_locked(session)
     token = session.get(Token, who.token_id)
@@ -182,13 +325,13 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def require_safe_binding(settings: Settings, session: Session) -> None:
+def require_safe_binding(settings: Settings, session: DatabaseSession) -> None:
     """Raise LofiError where others could reach a studio that nobody needs a token for."""
     host = settings.server.host
     if is_loopback(host) or is_locked(session):
         return
     raise LofiError(
         f"server.host is {host}: other machines could reach the studio, and nobody needs a token "
-        "yet. Make one first (`lofi token create NAME --scopes admin`), or set server.host to "
-        "127.0.0.1."
+        "yet. Make one first (`lofi token create NAME --scopes admin`) or set a password "
+        "(`lofi password`), or set server.host to 127.0.0.1."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -10,7 +10,17 @@ from sqlalchemy.orm import Session
 
 from lofi.brief import LofiError
 from lofi.studio._jobs import told
-from lofi.studio._tables import Artifact, JobStage, Worker, now
+from lofi.studio._tables import (
+    Artifact,
+    Comment,
+    Credential,
+    Job,
+    JobStage,
+    Release,
+    Track,
+    Worker,
+    now,
+)
 
 if TYPE_CHECKING:
     from lofi.studio._studio import Studio
@@ -62,6 +72,46 @@ def workers(session: Session, dead_after_s: float) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def days(session: Session, count: int = 28) -> dict[str, list[float]]:
+    """Tracks made, and minutes of music, on each of the last days (UTC), the oldest first."""
+    first = now().date() - timedelta(days=count - 1)
+    since = datetime.combine(first, datetime.min.time(), UTC)
+    rows = session.execute(
+        sa.select(Track.created_at, Track.duration_s).where(
+            Track.deleted_at.is_(None), Track.created_at >= since
+        )
+    )
+    tracks, minutes = [0.0] * count, [0.0] * count
+    for created_at, duration_s in rows:
+        day = min(count - 1, (created_at.date() - first).days)
+        tracks[day] += 1
+        minutes[day] += duration_s / 60
+    return {"tracks": tracks, "minutes": minutes}
+
+
+def waiting_for_people(session: Session) -> dict[str, int]:
+    """How many things wait for a person, by what they are; what nobody waits for is left out."""
+    here = Track.deleted_at.is_(None)
+    asked = {
+        "review": sa.select(sa.func.count()).where(here, Track.state == "review"),
+        "resembling": sa.select(sa.func.count()).where(
+            here, Track.state == "review", Track.verdict.in_(("review", "block"))
+        ),
+        "failed jobs": sa.select(sa.func.count()).where(
+            Job.state == "failed", Job.finished_at > now() - timedelta(days=7)
+        ),
+        "releases": sa.select(sa.func.count()).where(
+            Release.state.in_(("failed", "needs_attention", "missed"))
+        ),
+        "comments": sa.select(sa.func.count()).where(
+            Comment.state.in_(("held", "spam")), Comment.handled_at.is_(None)
+        ),
+        "accounts": sa.select(sa.func.count()).where(Credential.problem.is_not(None)),
+    }
+    found = {name: session.scalar(query) or 0 for name, query in asked.items()}
+    return {name: count for name, count in found.items() if count}
 
 
 def stage_seconds(session: Session) -> dict[str, tuple[int, float]]:

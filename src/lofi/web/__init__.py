@@ -1,4 +1,4 @@
-"""The JSON API, as one app around an open studio."""
+"""The JSON API and the dashboard, as one app around an open studio."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from lofi.web import (
     _problems,
     _studio,
     _tracks,
+    dashboard,
 )
 from lofi.web._limits import Limiter
 from lofi.web._middleware import BodyLimit, Envelope, Gate, Throttle
@@ -43,6 +44,7 @@ _ROUTERS = (
     _metrics.router,
     _live.router,
     _docs.router,
+    dashboard.router,
 )
 
 
@@ -78,6 +80,7 @@ def create_app(studio: Studio) -> FastAPI:
     )
     app.state.studio = studio
     app.state.limiter = limiter
+    app.state.attempts = dashboard.attempts()
     app.state.metrics = metrics
     app.state.hub = hub
     app.state.health = _studio.Health(studio)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
@@ -33,7 +34,7 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "bad-request": Kind(400, "The request cannot be read"),
-    "unauthorized": Kind(401, "A token is needed"),
+    "unauthorized": Kind(401, "A token or a password is needed"),
     "forbidden": Kind(403, "This is not allowed"),
     "foreign-origin": Kind(403, "The request comes from another site"),
     "not-found": Kind(404, "There is no such thing"),
@@ -123,6 +124,10 @@ def problem(
     **more: Any,
 ) -> Response:
     """A response of one of KINDS. `more` that is empty is left out."""
+    if _wants_page(scope):
+        from lofi.web.dashboard import refusal
+
+        return refusal(Request(scope), KINDS[kind], detail, remedy)
     told = {
         "type": f"/problems/{kind}",
         "title": KINDS[kind].title,
@@ -139,6 +144,13 @@ def problem(
         headers={**(headers or {})},
         media_type=MEDIA_TYPE,
     )
+
+
+def _wants_page(scope: Scope) -> bool:
+    """Whether a browser asks for one of our pages, and not a program for the API."""
+    if scope["type"] != "http" or scope["path"].startswith(("/api/", "/metrics", "/static/")):
+        return False
+    return "text/html" in Headers(scope=scope).get("accept", "")
 
 
 def install(app: FastAPI) -> None:

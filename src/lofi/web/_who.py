@@ -14,6 +14,8 @@ from starlette.requests import HTTPConnection
 from lofi.studio import Studio, access
 from lofi.web._problems import ProblemError
 
+COOKIE = "lofi_session"
+
 _bearer = HTTPBearer(
     auto_error=False,
     description="`Authorization: Bearer lofi_…`. As long as there is neither a token nor a "
@@ -67,19 +69,22 @@ IdempotencyKey = Annotated[
 
 
 def identify(connection: HTTPConnection) -> access.Principal:
-    """Who asks. Raises ProblemError unless they have a valid token, or need none."""
+    """Who asks. Raises ProblemError unless they have a token or session, or need none."""
     studio: Studio = connection.app.state.studio
     secret = bearer(connection.headers)
     if secret is not None:
         return with_secret(connection, secret)
+    cookie = connection.cookies.get(COOKIE)
+    if cookie and (who := access.of_session(studio.database, cookie)):
+        return who
     if is_near(connection):
         with studio.database.read() as session:
             if not access.is_locked(session):
                 return access.LOCAL
     raise ProblemError(
         "unauthorized",
-        "this needs a token.",
-        "Send `Authorization: Bearer lofi_…`. `lofi token create` makes one.",
+        "this needs a token, or somebody who is logged in.",
+        "Send `Authorization: Bearer lofi_…` (`lofi token create` makes one), or log in at /login.",
         headers={"WWW-Authenticate": 'Bearer realm="lofi"'},
     )
 
