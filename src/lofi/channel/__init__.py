@@ -1,6 +1,6 @@
 """The channel: what is said of a track to the world, and how it gets there."""
 
-from lofi.channel._classify import COMMENT_CATEGORIES, Guess, classify, classify_all
+from lofi.channel._classify import COMMENT_CATEGORIES, GUESSING, Guess, classify, classify_all
 from lofi.channel._comments import (
     COMMENT_LISTINGS,
     MODERATIONS,
@@ -77,7 +77,7 @@ from lofi.channel._youtube import (
 )
 
 __all__ = [
-    "BLANK", "BUCKETS", "COMMENT_CATEGORIES", "COMMENT_LISTINGS", "COSTS", "FIGURES", "MANAGE",
+    "BLANK", "BUCKETS", "COMMENT_CATEGORIES", "COMMENT_LISTINGS", "COSTS", "FIGURES", "GUESSING", "MANAGE",
     "MODERATIONS", "MOST_MODERATED", "NOT_IN_THE_API", "PACIFIC", "REPLY_FACTS", "REPLY_TEMPLATES",
     "SEGMENTS", "UNANSWERED", "AmbiguousError", "Api", "AuthError", "BucketState", "Client",
     "Endpoints", "Episode", "Guess", "Ledger", "Listing", "Media", "QuotaError", "RefusedError",

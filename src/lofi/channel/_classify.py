@@ -10,6 +10,7 @@ decides.
 
 from __future__ import annotations
 
+import random
 import re
 import unicodedata
 import zlib
@@ -19,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lofi.brief import LofiError
+from lofi.brief import LofiError, subseed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,73 +37,16 @@ COMMENT_CATEGORIES: Mapping[str, str] = {
 }
 MATERIAL = Path(__file__).parent / "material"
 SAMPLE = MATERIAL / "comments.tsv"
+PHRASES = MATERIAL / "phrases.tsv"
+WORDS = MATERIAL / "words.tsv"  # list, language, words
 WEIGHTS = MATERIAL / "comments.npz"
+
+# What `benchmarks/comments.py` measured on the held-out sample; a test measures it again.
+GUESSING = {"right": 0.0, "of": 252}
 
 BUCKETS = 1 << 15
 _READ = 2_000  # characters of a comment: what it is shows early
-_SHARES = {"word": 1.0, "piece": 1.0, "signal": 1.0}  # how much each kind of feature weighs
-
-# Words by what they speak for, as beginnings of words; those of several languages are few.
-_LEXICON: Mapping[str, str] = {
-    "asks": (
-        "what whats which wich who whos whose where wheres when whens why how hows anyone anybody "
-        "does is are was were did can could may qué que cuál cómo dónde quién qual como onde "
-        "alguém alguien was wie welche wo weiß darf quel quelle comment où quoi как какой где что "
-        "какие apa gimana dimana nedir nerede jak jaki gdzie kya kaise"
-    ),
-    "about": (
-        "chord bpm tempo key tuning plugin synth daw software program license licence royalty "
-        "copyright sample soundfont name title artist credit download stems tabs genre"
-    ),
-    "likes": (
-        "love lovely beautiful amazing awesome perfect great wonderful gorgeous stunning best "
-        "favourite favorite masterpiece gem brilliant excellent fantastic incredible thanks thank "
-        "thx relaxing soothing calming peaceful cozy cosy underrated banger goosebumps adore "
-        "sweet heaven smooth gold bless magic respect nice good hermos lind bonit precios gracias "
-        "encanta bello bella schön danke traumhaft klasse beau merci magnifique adore superbe "
-        "obrigad parabéns amei maravilh спасибо красив супер класс нравится keren mantap suka "
-        "güzel harika super dziękuj piękn badhiya shukriya"
-    ),
-    "wants": (
-        "please pls plz plss pleas make upload release add bring give drop share need want wish "
-        "hope would should could consider suggest version next more longer extended haz sube "
-        "hagan queremos quiero faz faça coloca mach bitte könntest mets fais svp stp сделай можно "
-        "пожалуйста tolong bikin buat lütfen yap proszę zrób banao"
-    ),
-    "minds": (
-        "loud quiet ads advert commercial boring bored annoying bad worse worst awful horrible "
-        "terrible disappoint broken distort clip muddy muffled repetit repeat same generic "
-        "soulless clickbait wrong stutter skip cut hiss noise noisy click crackle ruin unsubscrib "
-        "dull lazy overrated flicker abrupt silent fast crash freez missing missed dead error too "
-        "anuncio anúncio publicidad werbung pub reklam iklan ruido barulho laut leise fort mal "
-        "schlecht mauvais ужас плохо громк тихо реклам kurang jelek kötü zła"
-    ),
-    "sells": (
-        "subscribe sub subs sub4sub subscriber channel page profile bio link click visit follow "
-        "follower instagram insta telegram whatsapp dm invest crypto bitcoin btc forex trader "
-        "trading profit earn money income cash loan casino bet slot giveaway gift winner robux "
-        "vbucks promo promotion promote discount cheap offer seo hacker wallet airdrop spell "
-        "healer canal perfil suscríbe inscreve kanal abonn chaîne profil канал подпиш заработ "
-        "деньги maxwin gacor kazan seks sex singles nudes 18"
-    ),
-    "hurts": (
-        "idiot moron stupid dumb dumbass loser pathetic retard trash garbage worthless useless "
-        "talentless hack clown shut stfu kys kill die fuck fck shit bitch ass asshole cunt whore "
-        "scum parasite pig ugly fat disgust disgrace hate hell rot freak creep imbecil imbécil "
-        "idiota basura lixo mierda puta pendejo cállate burro otário arsch fresse versager "
-        "verpiss hurensohn wichser abruti débile con connard salope gueule идиот тупой урод "
-        "заткнись мразь сдохни goblok tolol bodoh anjing bangsat aptal salak gerizekalı debil "
-        "kurwa spierdal bewakoof chutiya gadha"
-    ),
-    "greets": (
-        "first second early hello hi hey good morning night evening everyone greetings from hola "
-        "saludos boa noite gute nacht grüße bonsoir bonjour привет доброй selamat selamlar "
-        "pozdrow namaste today tonight tomorrow monday currently listening here exam homework "
-        "studying anyone"
-    ),
-    "you": "you your youre u ur yall tu tú eres você du dein ты вы kamu lu sen tum",
-}
-_EXACT = 3  # letters: shorter words must be met whole, longer ones may go on
+_SHARES = {"word": 0.7, "piece": 1.0, "signal": 1.2}  # how much each kind of feature weighs
 
 _URL = re.compile(
     r"(?:https?://|www\.)\S+|\b[\w-]{2,}(?:\.[\w-]{2,})*\.[a-z]{2,10}/\S*"
@@ -262,12 +206,17 @@ def _signals(raw: str, plain: str, words: list[str]) -> Iterator[str]:
                 yield f"only {name}"
     if not letters and not any(c.isdigit() for c in raw):
         yield "no letters"
-    met: dict[str, int] = {}
+    met = {group: 1 for group, pattern in _UNSPACED.items() if pattern.search(lower)}
+    denied = 0  # for how many words a denial still holds
     for place, word in enumerate(spoken):
-        for group in _groups(word):
+        phrases = ("-".join(spoken[place : place + n]) for n in (2, 3))
+        for group in (*_groups(word), *(g for p in phrases for g in _groups(p))):
+            if denied and group in ("likes", "minds"):
+                group = f"not {group}"
             met[group] = met.get(group, 0) + 1
             if place == 0:
                 yield f"begins with {group}"
+        denied = 4 if word in _NOT else max(0, denied - 1)
     for group, times in met.items():
         yield group
         if times > 1:
@@ -277,6 +226,7 @@ def _signals(raw: str, plain: str, words: list[str]) -> Iterator[str]:
     for one, two in (
         ("you", "hurts"), ("you", "likes"), ("wants", "likes"), ("wants", "minds"),
         ("asks", "about"), ("asks", "wants"), ("likes", "sells"), ("hurts", "minds"),
+        ("me", "likes"), ("me", "wants"), ("me", "greets"), ("you", "sells"), ("me", "sells"),
     ):  # fmt: skip
         if one in met and two in met:
             yield f"{one} and {two}"
@@ -302,33 +252,47 @@ _PATTERNS = {
     "i need": re.compile(r"\b(?:i|we)(?:'d| would)? (?:need|want|wish|hope|like|love)\b"),
     "you are": re.compile(r"\b(?:you|u|ur|youre|you're|your)\b.{0,12}\b(?:a|an|so|just|such)\b"),
     "too much": re.compile(r"\b(?:too|way too|so much|so many|zu|trop|demasiad|muito|слишком)\b"),
-    "asks with 何": re.compile(r"何|どこ|どの|どう|ですか|ますか|뭐|무슨|어디|나요|까요|인가요"),
-    "wants with ください": re.compile(r"ください|お願い|ほしい|欲しい|해주세요|부탁|주세요"),
-    "likes with 最高": re.compile(r"最高|素敵|ありがとう|大好き|癒|綺麗|좋아요|최고|감사|사랑"),
-    "hurts with 死": re.compile(
-        r"死ね|消えろ|バカ|馬鹿|ゴミ|クズ|気持ち悪|꺼져|죽어|멍청|병신|쓰레기"
-    ),
-    "minds with 広告": re.compile(
-        r"広告|うるさい|飽き|残念|音割れ|割れて|つまら|광고|시끄|안 들|지루|너무 작"
-    ),
-    "sells with 稼": re.compile(r"稼|副業|登録|プロフィール|무료|코인|텔레그램|구독하"),
 }
+# The same lists for languages that put no spaces between words.
+_UNSPACED = {
+    "asks": re.compile(
+        r"何|どこ|どの|どう|いつ|誰|ですか|ますか|뭐|무슨|어디|누가|언제|나요|까요|인가요|써도"
+    ),
+    "wants": re.compile(r"ください|お願い|ほしい|欲しい|聴きたい|주세요|부탁|해줘|올려"),
+    "likes": re.compile(
+        r"最高|素敵|ありがとう|大好き|癒|綺麗|美し|落ち着|좋다|좋아|좋네|최고|감사|사랑|예쁘"
+    ),
+    "hurts": re.compile(
+        r"死ね|消えろ|消えて|バカ|馬鹿|ゴミ|クズ|気持ち悪|頭悪|꺼져|죽어|멍청|병신|쓰레기|역겹|역겨"
+    ),
+    "minds": re.compile(
+        r"広告|うるさ|飽き|残念|割れ|つまら|すぎ|過ぎ|がっかり"
+        r"|광고|시끄|안 들|지루|너무 작|별로|실망"
+    ),
+    "sells": re.compile(r"稼|副業|登録|プロフィール|무료|코인|텔레그램|구독|맞구"),
+}
+_NOT = frozenset(
+    """not dont don't isnt isn't cant can't no never nor nothing without hardly didnt didn't doesnt
+    doesn't wasnt wasn't nicht kein keine nada nunca não sin pas jamais plus не нет ga gak nggak
+    tidak değil yok nie bez nahi""".split()  # noqa: SIM905
+)
 
 
 @lru_cache(maxsize=4096)
 def _groups(word: str) -> tuple[str, ...]:
-    """The lists that a word is in."""
-    bare = word.replace("'", "").replace("’", "")
-    return tuple(
-        group
-        for group, stems in _stems().items()
-        if bare in stems or any(bare[:n] in stems for n in range(_EXACT + 1, len(bare)))
-    )
+    """The lists that a word is in; or several, with hyphens between them."""
+    bare = word.replace("’", "'")
+    return tuple(group for group, words in _words().items() if bare in words)
 
 
 @lru_cache(maxsize=1)
-def _stems() -> dict[str, frozenset[str]]:
-    return {group: frozenset(words.casefold().split()) for group, words in _LEXICON.items()}
+def _words() -> dict[str, frozenset[str]]:
+    """Words by what they speak for, of all languages together."""
+    lists: dict[str, set[str]] = {}
+    for line in WORDS.read_text(encoding="utf-8").splitlines():
+        group, _, words = line.split("\t")
+        lists.setdefault(group, set()).update(words.casefold().split())
+    return {group: frozenset(words) for group, words in lists.items()}
 
 
 # Training and measuring ------------------------------------------------------------------------
@@ -343,6 +307,25 @@ def read_sample(path: Path) -> list[tuple[str, str]]:
             raise LofiError(f"{path.name} line {number} is not `category<TAB>text`. Mend it.")
         rows.append((category, text))
     return rows
+
+
+def phrases(path: Path, each: int) -> list[tuple[str, str]]:
+    """Sentences of a grammar: (category, text), `each` for every pattern, as its words allow.
+
+    Lines of the file are `=slot` with words, or a category and a pattern with {slots}.
+    """
+    slots: dict[str, list[str]] = {}
+    rows: dict[tuple[str, str], None] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, *words = line.split("\t")
+        if name.startswith("="):
+            slots[name[1:]] = words
+            continue
+        chance = random.Random(subseed(1, "phrases", line))
+        for _ in range(each):
+            text = re.sub(r"\{(\w+)\}", lambda m: chance.choice(slots[m[1]]), words[0])  # noqa: B023
+            rows[name, text] = None
+    return list(rows)
 
 
 def train(rows: Sequence[tuple[str, str]], *, decay: float) -> tuple[np.ndarray, np.ndarray]:
@@ -378,7 +361,7 @@ def train(rows: Sequence[tuple[str, str]], *, decay: float) -> tuple[np.ndarray,
         return told + decay / 2 * float((flat[: -len(names)] ** 2).sum()), slope
 
     start = np.zeros(shape[0] * shape[1] + len(names))
-    best = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
     weights = np.zeros((len(names), BUCKETS), dtype=np.float32)
     weights[:, used] = best[: -len(names)].reshape(shape)
     return weights, best[-len(names) :].astype(np.float32)

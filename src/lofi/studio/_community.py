@@ -20,6 +20,7 @@ from lofi.brief import InputError, LofiError, one_of, subseed
 from lofi.channel import (
     BLANK,
     COMMENT_CATEGORIES,
+    GUESSING,
     MODERATIONS,
     MOST_MODERATED,
     NOT_IN_THE_API,
@@ -464,6 +465,7 @@ def summary(studio: Studio) -> dict[str, Any]:
             }
             for name, means in COMMENT_CATEGORIES.items()
         ],
+        "guessing": dict(GUESSING),
         "segments": found,
         "unclear_replies": unclear or 0,
         "quota": {"left": units.left, "limit": units.limit},

@@ -247,6 +247,13 @@ class Category(BaseModel):
     comments: int
 
 
+class Guessing(BaseModel):
+    """How good the guesses of categories are."""
+
+    right: float = Field(description="The share that was right of a sample we wrote ourselves.")
+    of: int = Field(description="How many sentences it has.")
+
+
 class Segment(BaseModel):
     """Some of those who write, by what they did."""
 
@@ -287,6 +294,7 @@ class Summary(BaseModel):
                     "categories": [
                         {"name": "question", "means": "wants an answer", "comments": 31}
                     ],
+                    "guessing": {"right": 0.85, "of": 252},
                     "segments": [
                         {
                             "name": "superfan",
@@ -316,6 +324,7 @@ class Summary(BaseModel):
     states: ByState
     waiting: Waiting
     categories: list[Category]
+    guessing: Guessing
     segments: list[Segment]
     unclear_replies: int
     quota: Units
@@ -496,13 +505,8 @@ class Moderate(BaseModel):
         extra="forbid",
         json_schema_extra={
             "examples": [
-                {"ids": [_EXAMPLE["id"]], "state": "held"},
-                {
-                    "ids": [_EXAMPLE["id"]],
-                    "state": "rejected",
-                    "ban_author": True,
-                    "confirm": True,
-                },
+                {"ids": [_EXAMPLE["id"]]},
+                {"ids": [_EXAMPLE["id"]], "ban_author": True, "confirm": True},
             ]
         },
     )
@@ -510,7 +514,6 @@ class Moderate(BaseModel):
     ids: list[Annotated[str, Field(max_length=200)]] = Field(
         min_length=1, max_length=community.MOST_MODERATED
     )
-    state: Literal["published", "held", "rejected"]
     ban_author: bool = Field(
         False, description="Only with `rejected`: rejects all they will write."
     )
@@ -527,13 +530,18 @@ class Moderated(BaseModel):
     items: list[Comment]
 
 
-@router.post("/moderate", summary="Publish, hold or reject several")
-def moderate_comments(body: Moderate, studio: TheStudio, who: Publisher) -> Moderated:
+@router.post("/moderate/{state}", summary="Publish, hold or reject several")
+def moderate_comments(
+    state: Literal["published", "held", "rejected"],
+    body: Moderate,
+    studio: TheStudio,
+    who: Publisher,
+) -> Moderated:
     """Do the same to up to 50 comments with one request to YouTube (50 units of quota)."""
     community.moderate(
         studio,
         body.ids,
-        body.state,
+        state,
         ban_author=body.ban_author,
         confirm=body.confirm,
         actor=who.name,
