@@ -123,15 +123,16 @@ def _model() -> _Model:
 # Features --------------------------------------------------------------------------------------
 
 
-def vector(text: str) -> tuple[np.ndarray, np.ndarray]:
+def vector(text: str, *, lists: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """The features of a text: their buckets, each once, and how much each counts.
 
-    Every kind of feature has the same length in all, however long the text is.
+    Every kind of feature has the same length in all, however long the text is. Without `lists` the
+    signals of words that are in a list are left out.
     """
     import numpy as np
 
     buckets: dict[int, float] = {}
-    for kind, names in _features(text).items():
+    for kind, names in _features(text, lists).items():
         found = set(names)
         if not found:
             continue
@@ -143,14 +144,17 @@ def vector(text: str) -> tuple[np.ndarray, np.ndarray]:
     return where, np.fromiter(buckets.values(), dtype=np.float32, count=len(buckets))
 
 
-def _features(text: str) -> dict[str, list[str]]:
+def _features(text: str, lists: bool) -> dict[str, list[str]]:
     plain = _plain(text)
     words = _WORD.findall(plain)
     pairs = [f"{a} {b}" for a, b in zip(["^", *words], [*words, "$"], strict=True)]
     return {
         "word": [*words, *pairs],
         "piece": [p for w in words if w not in "?!" for p in _pieces(f" {w} ")],
-        "signal": list(_signals(text[:_READ], plain, words)),
+        "signal": [
+            *_signals(text[:_READ], words),
+            *(_list_signals(text[:_READ], words) if lists else ()),
+        ],
     }
 
 
@@ -175,8 +179,8 @@ def _pieces(word: str) -> Iterator[str]:
             yield word[at : at + size]
 
 
-def _signals(raw: str, plain: str, words: list[str]) -> Iterator[str]:
-    """What holds in any language and for words that no sample has."""
+def _signals(raw: str, words: list[str]) -> Iterator[str]:
+    """What holds in any language: how it is written, and what is in it beside words."""
     lower = raw.casefold()
     spoken = [w for w in words if w not in "?!"]
     count = len(spoken)
@@ -206,6 +210,13 @@ def _signals(raw: str, plain: str, words: list[str]) -> Iterator[str]:
                 yield f"only {name}"
     if not letters and not any(c.isdigit() for c in raw):
         yield "no letters"
+
+
+def _list_signals(raw: str, words: list[str]) -> Iterator[str]:
+    """The lists that words are in, and how they meet: it holds for words that no sample has."""
+    lower = raw.casefold()
+    spoken = [w for w in words if w not in "?!"]
+    count = len(spoken)
     met = {group: 1 for group, pattern in _UNSPACED.items() if pattern.search(lower)}
     denied = 0  # for how many words a denial still holds
     for place, word in enumerate(spoken):
@@ -332,14 +343,18 @@ def train(rows: Sequence[tuple[str, str]], *, decay: float) -> tuple[np.ndarray,
     """Weights (categories, buckets) and bias (categories,) that fit a sample.
 
     Multinomial logistic regression by L-BFGS from zero, so that the same sample gives the same
-    weights; `decay` is the weight of their squares (L2) against the mean loss.
+    weights. `decay` is the weight of their squares (L2) against the mean loss.
     """
     import numpy as np
     from scipy.optimize import minimize
     from scipy.sparse import csr_matrix
 
     names = list(COMMENT_CATEGORIES)
-    vectors = [vector(text) for _, text in rows]
+    # Each sentence twice, once as if no list knew its words: the lists were made with the sample in
+    # mind, and know its words better than those of others.
+    rows = [*rows, *rows]
+    half = len(rows) // 2
+    vectors = [vector(text, lists=i < half) for i, (_, text) in enumerate(rows)]
     ends = np.cumsum([0, *(len(where) for where, _ in vectors)])
     used, columns = np.unique(np.concatenate([w for w, _ in vectors]), return_inverse=True)
     data = np.concatenate([what for _, what in vectors]).astype(np.float64)
