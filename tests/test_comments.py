@@ -27,6 +27,7 @@ from lofi.channel._classify import SAMPLE, read_sample, report
 from lofi.channel._comments import read_thread, safe_name, safe_text
 
 HELD_OUT = Path(__file__).parent / "comments_held_out.tsv"
+COMMON = Path(__file__).parent / "comments_common.tsv"
 DOCS = Path(__file__).parents[1] / "docs" / "channel.md"
 MOMENT = "2026-11-01T10:00:00Z"
 HOSTILE = "<script>alert(1)</script>\x00\x1b[31m \u202egnp.exe\u202c \ud800 " + "e" + "\u0301" * 500
@@ -113,13 +114,19 @@ def test_the_held_out_sample_is_told_apart_as_well_as_the_docs_say():
         assert f"| {name} | {shown} | {told['recall'][name]:.0%} |" in text
 
 
-def test_the_held_out_sample_shares_no_sentence_with_the_other():
+def test_common_comments_are_nearly_always_told_apart():
+    told = report(read_sample(COMMON))
+    assert told["accuracy"] >= 0.9
+    text = DOCS.read_text(encoding="utf-8")
+    assert f"{told['comments']} comments of the most common kind, **{told['accuracy']:.1%} " in text
+
+
+def test_what_it_is_tried_on_shares_no_sentence_with_what_it_learned():
     def plain(text: str) -> str:
         return "".join(c for c in text.casefold() if c.isalnum())
 
-    assert not {plain(t) for _, t in read_sample(SAMPLE)} & {
-        plain(t) for _, t in read_sample(HELD_OUT) if plain(t)
-    }
+    learned = {plain(t) for _, t in read_sample(SAMPLE)}
+    assert not learned & {plain(t) for _, t in read_sample(HELD_OUT) if plain(t)}
 
 
 @pytest.mark.parametrize(
@@ -185,8 +192,8 @@ def test_replies_vary_with_the_seed_and_take_turns():
 
 @pytest.mark.parametrize(
     ("asked", "fact"),
-    [("what bpm is this", "76"), ("which key is it in?", "A minor"), ("whats the key of this?", "A minor"),
-     ("what's the name of this song", "Quiet Harbour"), ("how long is it", "2 min 1 s")],
+    [("what bpm is this", "76"), ("which key is it in?", "A minor"),
+     ("whats the key of this?", "A minor"), ("what's the name of this song", "Quiet Harbour"), ("how long is it", "2 min 1 s")],
 )  # fmt: skip
 def test_a_question_about_a_fact_is_answered_with_it(asked, fact):
     for seed in range(8):
@@ -213,7 +220,7 @@ def test_a_name_that_advertises_is_not_repeated():
     ["{{ title", "{{ secret }}", "{{ title.__class__ }}", "{% for i in 'ab' %}x{% endfor %}",
      "{{ title * 9 }}", "{{ ''.join(title) }}", "{% set x = 1 %}", "{% include 'x' %}",
      "{{ title|center(99999999) }}", "{% if false %}x{% endif %}", "x" * 501, "a\x00b",
-     "{{ self }}", "{{ title[0] }}", "{% macro f() %}{% endmacro %}", "{{ " + "(" * 900 + "1" + ")" * 900],
+     "{{ title[0] }}", "{% macro f() %}{% endmacro %}", "{{ " + "(" * 900 + "1" + ")" * 900],
 )  # fmt: skip
 def test_a_template_that_cannot_be_used_is_refused(template):
     with pytest.raises(InputError):

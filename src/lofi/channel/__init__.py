@@ -77,15 +77,16 @@ from lofi.channel._youtube import (
 )
 
 __all__ = [
-    "BLANK", "BUCKETS", "COMMENT_CATEGORIES", "COMMENT_LISTINGS", "COSTS", "FIGURES", "GUESSING", "MANAGE",
-    "MODERATIONS", "MOST_MODERATED", "NOT_IN_THE_API", "PACIFIC", "REPLY_FACTS", "REPLY_TEMPLATES",
-    "SEGMENTS", "UNANSWERED", "AmbiguousError", "Api", "AuthError", "BucketState", "Client",
-    "Endpoints", "Episode", "Guess", "Ledger", "Listing", "Media", "QuotaError", "RefusedError",
-    "RemoteComment", "Segment", "Sheet", "Show", "SiteTrack", "Thread", "ThreadPage", "Tokens",
-    "TrackFacts", "TransientError", "UploadLimitError", "YouTube", "YouTubeError", "chapters",
-    "check_listing", "check_reply", "check_reply_templates", "classify", "classify_all", "consent",
-    "feed_xml", "limits", "name_track", "next_isrc", "next_reset", "pacific_day", "pages",
-    "read_client", "read_isrc", "read_replies", "read_thread_page", "read_threads", "read_upc",
-    "redacted", "refresh", "reply_facts", "revoke", "segment_of", "send_reply", "set_comment_state",
-    "sheet_csv", "site_pages", "states", "suggest_reply", "tags_length", "write_listing",
+    "BLANK", "BUCKETS", "COMMENT_CATEGORIES", "COMMENT_LISTINGS", "COSTS", "FIGURES", "GUESSING",
+    "MANAGE", "MODERATIONS", "MOST_MODERATED", "NOT_IN_THE_API", "PACIFIC", "REPLY_FACTS",
+    "REPLY_TEMPLATES", "SEGMENTS", "UNANSWERED", "AmbiguousError", "Api", "AuthError",
+    "BucketState", "Client", "Endpoints", "Episode", "Guess", "Ledger", "Listing", "Media",
+    "QuotaError", "RefusedError", "RemoteComment", "Segment", "Sheet", "Show", "SiteTrack",
+    "Thread", "ThreadPage", "Tokens", "TrackFacts", "TransientError", "UploadLimitError", "YouTube",
+    "YouTubeError", "chapters", "check_listing", "check_reply", "check_reply_templates", "classify",
+    "classify_all", "consent", "feed_xml", "limits", "name_track", "next_isrc", "next_reset",
+    "pacific_day", "pages", "read_client", "read_isrc", "read_replies", "read_thread_page",
+    "read_threads", "read_upc", "redacted", "refresh", "reply_facts", "revoke", "segment_of",
+    "send_reply", "set_comment_state", "sheet_csv", "site_pages", "states", "suggest_reply",
+    "tags_length", "write_listing",
 ]  # fmt: skip
