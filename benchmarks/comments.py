@@ -126,8 +126,8 @@ def table() -> str:
     """What the shipped weights do on the held-out sample, as Markdown."""
     told, common = report(read_sample(HELD_OUT)), report(read_sample(COMMON))
     return (
-        f"{told['comments']} comments, **{told['accuracy']:.1%} right**. Rows: what it is; columns: "
-        f"what it was taken for.\n\n{as_table(told['confusion'])}\n"
+        f"{told['comments']} comments, **{told['accuracy']:.1%} right**. Rows: what it is; "
+        f"columns: what it was taken for.\n\n{as_table(told['confusion'])}\n"
         f"{common['comments']} comments of the most common kind, **{common['accuracy']:.1%} "
         "right**; of each category:\n"
         + ", ".join(f"{name} {share:.0%}" for name, share in common["recall"].items())

@@ -193,7 +193,8 @@ def test_replies_vary_with_the_seed_and_take_turns():
 @pytest.mark.parametrize(
     ("asked", "fact"),
     [("what bpm is this", "76"), ("which key is it in?", "A minor"),
-     ("whats the key of this?", "A minor"), ("what's the name of this song", "Quiet Harbour"), ("how long is it", "2 min 1 s")],
+     ("whats the key of this?", "A minor"),
+     ("what's the name of this song", "Quiet Harbour"), ("how long is it", "2 min 1 s")],
 )  # fmt: skip
 def test_a_question_about_a_fact_is_answered_with_it(asked, fact):
     for seed in range(8):

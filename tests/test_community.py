@@ -106,7 +106,7 @@ def test_comments_are_read_told_apart_and_listed_with_their_track(channel: Chann
     page = channel.put("hello", video=None)
     done = channel.api.post("/api/comments/sync").json()
     assert done == {
-        "calls": 6, "new": 5, "changed": 0, "gone": 0, "finished": True, "stopped": None
+        "calls": 3, "new": 5, "changed": 0, "gone": 0, "finished": True, "stopped": None
     }  # fmt: skip
     found = channel.listed()
     assert {i: c["state"] for i, c in found.items()} == {

@@ -1,9 +1,9 @@
 """Reading the channel's comments: incrementally, within quota, and resumably.
 
-A *walk* reads the held comments, those taken for spam, and the published ones from the newest on
-until nothing is new; a *sweep*, once a day, goes to the end of them and so notices what was
-published elsewhere, or deleted. A walk that was cut short goes on where it was. Reading writes
-nothing on YouTube.
+A *walk* reads the held comments, those taken for spam, and the published ones from the newest on to
+the first page that ends with one that is known and unchanged. A *sweep*, once a day, goes to the
+end of them and so notices what was published elsewhere, or deleted. A walk that was cut short goes
+on where it was. Reading writes nothing on YouTube.
 """
 
 from __future__ import annotations
@@ -200,8 +200,10 @@ class _Reading:
                 )
                 continue
             news = self._read_long(page, moment)
+            # The newest come first: with the last of a page all that come after it are known, too.
+            known = not page.threads or page.threads[-1].top.id not in news
             over = page.next_token is None or (
-                walk.listing == COMMENT_LISTINGS[-1] and not walk.sweep and not news
+                walk.listing == COMMENT_LISTINGS[-1] and not walk.sweep and known
             )
             last = over and walk.listing == COMMENT_LISTINGS[-1]
             if over and not last:

@@ -385,13 +385,12 @@ def people(
         .all()
     )
     ids = {row["author_id"] for row in rows}
-    names = dict(
-        session.execute(  # what they are called now
-            sa.select(Comment.author_id, Comment.author)
-            .where(Comment.author_id.in_(ids))
-            .order_by(Comment.published_at)
-        ).tuples()
+    told_names = session.execute(  # the newest last: what they are called now
+        sa.select(Comment.author_id, Comment.author)
+        .where(Comment.author_id.in_(ids))
+        .order_by(Comment.published_at)
     )
+    names = {row[0]: row[1] for row in told_names}
     banned = _banned(session, ids)
     return [
         {
@@ -410,7 +409,8 @@ def segments(session: Session) -> list[dict[str, Any]]:
     """The segments: their names, what they mean, and how many people are in each."""
     figures = _people().subquery()
     name = _segment(figures.c)
-    counts = dict(session.execute(sa.select(name, sa.func.count()).group_by(name)).tuples())
+    rows = session.execute(sa.select(name, sa.func.count()).group_by(name))
+    counts = {row[0]: row[1] for row in rows}
     return [{"name": s.name, "means": s.words, "people": counts.get(s.name, 0)} for s in SEGMENTS]
 
 
