@@ -39,6 +39,7 @@ COMMANDS = {
     "db": ("upgrade", "downgrade", "current", "check"),
     "storage": ("check", "gc"),
     "token": ("create", "list", "revoke"),
+    "community": ("list", "sync"),
 }
 
 
