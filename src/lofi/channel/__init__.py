@@ -59,6 +59,7 @@ from lofi.channel._replies import (
     check_reply_templates,
     reply_facts,
     suggest_reply,
+)
 from lofi.channel._upload import (
     CHUNK,
     Lookalike,
