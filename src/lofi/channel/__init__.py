@@ -60,6 +60,7 @@ from lofi.channel._replies import (
     reply_facts,
     suggest_reply,
 )
+from lofi.channel._site import SiteTrack, site_pages
 from lofi.channel._upload import (
     CHUNK,
     Lookalike,

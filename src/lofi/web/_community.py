@@ -436,7 +436,7 @@ def sync_comments(studio: TheStudio, who: Writer) -> Synced:
 # Templates -------------------------------------------------------------------------------------
 
 
-class Templates(BaseModel):
+class ReplyTemplates(BaseModel):
     """The templates of suggested replies, by category."""
 
     model_config = ConfigDict(
@@ -476,23 +476,23 @@ class TemplateChanges(BaseModel):
 
 
 @router.get("/templates", summary="Templates of replies")
-def read_templates(studio: TheStudio, _: Reader) -> Templates:
+def read_templates(studio: TheStudio, _: Reader) -> ReplyTemplates:
     """What replies are suggested from. There are none for spam and toxic."""
     with studio.database.read() as session:
-        return Templates(
+        return ReplyTemplates(
             templates=community.templates(session), facts=dict(community.TEMPLATE_FACTS)
         )
 
 
 @router.put("/templates", summary="Change templates of replies")
-def change_templates(changes: TemplateChanges, studio: TheStudio, who: Writer) -> Templates:
+def change_templates(changes: TemplateChanges, studio: TheStudio, who: Writer) -> ReplyTemplates:
     """Change some; a template that cannot be used is refused, and nothing is changed then.
 
     A template is Jinja2 with values, `if` and a few filters.
     """
     with studio.database.write() as session:
         told = community.change_templates(session, changes.templates, actor=who.name)
-    return Templates(templates=told, facts=dict(community.TEMPLATE_FACTS))
+    return ReplyTemplates(templates=told, facts=dict(community.TEMPLATE_FACTS))
 
 
 # Moderation ------------------------------------------------------------------------------------
@@ -551,7 +551,7 @@ def moderate_comments(
     return Moderated(items=[Comment(**i) for i in items])
 
 
-class Reject(BaseModel):
+class RejectComment(BaseModel):
     """That a comment is to go for good."""
 
     model_config = ConfigDict(
@@ -596,7 +596,7 @@ def reject_comment(
     comment_id: str,
     studio: TheStudio,
     who: Publisher,
-    body: Annotated[Reject, Body(default_factory=Reject)],
+    body: Annotated[RejectComment, Body(default_factory=RejectComment)],
 ) -> CommentInFull:
     """Take it away, and ban its author if asked: neither can be undone from here."""
     community.moderate(
