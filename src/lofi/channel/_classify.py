@@ -45,6 +45,7 @@ WEIGHTS = MATERIAL / "comments.npz"
 GUESSING = {"right": 0.869, "of": 252}
 
 BUCKETS = 1 << 15
+_STRANGE = 0.1  # the share of comments that are unlike all it learned from
 _READ = 2_000  # characters of a comment: what it is shows early
 _SHARES = {"word": 0.7, "piece": 1.0, "signal": 1.2}  # how much each kind of feature weighs
 
@@ -91,7 +92,8 @@ def classify_all(texts: Sequence[str]) -> list[Guess]:
         where, what = vector(text)
         logits = model.bias + model.weights[:, where] @ what
         scores = np.exp((logits - logits.max()) / model.temperature)
-        shares = scores / scores.sum()
+        # However sure it is of words it knows: some comments are of a kind it never saw.
+        shares = (1 - _STRANGE) * scores / scores.sum() + _STRANGE / len(names)
         best = int(shares.argmax())
         told = {name: round(float(s), 4) for name, s in zip(names, shares, strict=True)}
         guesses.append(Guess(names[best], told[names[best]], told))

@@ -57,12 +57,12 @@ REPLY_TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "Thank you for being here!",
     ),
     "request": (
-        "Lovely idea, {{ name }}, it is on our list now.",
+        "Lovely idea, {{ name }}, thank you!",
         "Thanks for the idea! We will see what we can do.",
         "Noted! No promise on when, but we like it.",
         "Good thought, thank you. More in the mood of {{ title }} is something we would enjoy too.",
         "We hear you. Thanks for telling us what you would like!",
-        "Thanks, {{ name }}! We keep a list of wishes, and this goes on it.",
+        "Thanks, {{ name }}! That is worth a thought.",
     ),
     "complaint": (
         "Thank you for telling us, {{ name }}. We will have a look.",
