@@ -167,6 +167,12 @@ def test_people_are_told_apart_by_what_they_did():
     }  # fmt: skip
 
 
+def test_the_docs_tell_who_is_in_which_segment():
+    text = DOCS.read_text(encoding="utf-8")
+    for segment in SEGMENTS:
+        assert f"| {segment.name} | {segment.words} |" in text
+
+
 # What may be replied ----------------------------------------------------------------------------
 
 FACTS = dict(REPLY_FACTS)

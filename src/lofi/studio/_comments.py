@@ -339,7 +339,7 @@ class _Reading:
                     if there[row.id].public and row.state != "published":
                         row.state = "published"
                         self.done.changed += 1
-        self._look_for_missing_replies([(row[0], row[1]) for row in missing if row[1]])
+        self._look_for_missing_replies([(id_, its) for id_, its in missing if its is not None])
 
     def _look_for_missing_replies(self, missing: list[tuple[str, str]]) -> None:
         for parent_id in sorted({parent for _, parent in missing}):
@@ -405,7 +405,7 @@ def _releases(session: Session, video_ids: set[str]) -> dict[str, int]:
             Release.platform == accounts.PLATFORM, Release.remote_id.in_(video_ids)
         )
     )
-    return {row[0]: row[1] for row in found}
+    return {video_id: id_ for video_id, id_ in found if video_id is not None}
 
 
 def _adopt(session: Session) -> None:

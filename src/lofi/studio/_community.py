@@ -312,7 +312,7 @@ def _tracks(session: Session, release_ids: set[int]) -> dict[int, dict[str, Any]
 # People ----------------------------------------------------------------------------------------
 
 
-def _people() -> sa.Select[Any]:
+def _people() -> Any:
     """Who wrote how much, by their ids: the figures that segments are told by."""
 
     def counted(condition: sa.ColumnElement[bool], name: str) -> sa.ColumnElement[Any]:

@@ -559,8 +559,8 @@ class RejectComment(BaseModel):
         json_schema_extra={"examples": [{"confirm": True}, {"confirm": True, "ban_author": True}]},
     )
 
-    confirm: bool = Field(False, description="Needed: a rejected comment cannot come back.")
-    ban_author: bool = Field(False, description="Also reject all they will write.")
+    confirm: bool = Field(default=False, description="Needed: a rejected comment cannot come back.")
+    ban_author: bool = Field(default=False, description="Also reject all they will write.")
 
 
 # One of them -----------------------------------------------------------------------------------
