@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from lofi.brief import LofiError
@@ -183,7 +184,7 @@ def lead(database: Database, worker_id: str) -> bool:
                 return False
             row.value, row.updated_by, row.updated_at = {"worker": worker_id}, worker_id, now()
             return True
-    except sa.exc.IntegrityError:  # another one was first
+    except IntegrityError:  # another one was first
         return False
 
 
