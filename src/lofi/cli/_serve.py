@@ -19,6 +19,7 @@ from lofi.cli._common import Config, Json, say, warn
 from lofi.cli._exits import export_app
 from lofi.cli._jobs import jobs_app, opened, showing, track_app
 from lofi.cli._keep import db_app, password, storage_app, token_app
+from lofi.cli._schedule import schedule_app
 
 if TYPE_CHECKING:
     import socket
@@ -29,6 +30,7 @@ serve_app = typer.Typer()
 for _name, _app in (
     ("jobs", jobs_app),
     ("track", track_app),
+    ("schedule", schedule_app),
     ("db", db_app),
     ("storage", storage_app),
     ("token", token_app),

@@ -54,6 +54,7 @@ class Round:
 ROUNDS: tuple[Round, ...] = (
     Round("uploads", 5.0, "_uploads:upload_due"),
     Round("releases", 30.0, "_uploads:look_after"),
+    Round("slots", 60.0, "_slots:fill_round"),
 )
 
 
