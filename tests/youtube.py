@@ -298,6 +298,7 @@ class FakeYouTube:
         self.processed_at_once = True
         self.shelf: dict[str, Any] = {}  # what other modules keep
         self.calls: list[Call] = []
+        self.misplaced = 0  # pieces that did not begin where the last one ended
         self.mistakes: list[str] = []  # of this fake: answers that the documents do not allow
         self.faults: dict[str, list[Fault]] = {}
         self.chaos: Callable[[str], Fault | None] = lambda _method: None
@@ -628,7 +629,7 @@ def _playlists(fake: FakeYouTube, call: Call) -> Any:
 
 @answers("youtube.playlistItems.list")
 def _playlist_items(fake: FakeYouTube, call: Call) -> Any:
-    playlist = call.params.get("playlistId")
+    playlist = call.params.get("playlistId", "")
     if playlist == fake.uploads_id:
         items = [_item(fake, playlist, v) for v in reversed(fake.videos.values())]
     elif playlist in fake.playlists:
@@ -892,6 +893,7 @@ class _Handler(BaseHTTPRequestHandler):
         if length % PIECE and last != total - 1:
             raise _bad("a piece must be a multiple of 256 KiB unless it is the last")
         if first != len(session.held):
+            self.fake.misplaced += 1
             raise Refused(503, "backendError", "another piece came in between")
         session.held += data if whole else data[: len(data) // PIECE * PIECE]
         if len(session.held) == session.total:

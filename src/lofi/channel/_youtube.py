@@ -14,6 +14,7 @@ import json
 import logging
 import random
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -496,6 +497,7 @@ class YouTube:
         self._ledger = ledger
         self.sleep = sleep
         self._client: httpx.Client | None = None
+        self._opening = threading.Lock()
 
     def close(self) -> None:
         """Close the connections."""
@@ -564,8 +566,9 @@ class YouTube:
 
         if not self.endpoints.trusts(request.url):
             raise InputError("the account's key is sent to Google alone, and this is elsewhere.")
-        if self._client is None:
-            self._client = http_client(self.endpoints)
+        with self._opening:
+            if self._client is None:
+                self._client = http_client(self.endpoints)
         headers = {**request.headers, "Authorization": f"Bearer {self._authorise(fresh)}"}
         try:
             got = self._client.request(

@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
     from lofi.studio import _accounts as accounts
+    from lofi.studio import _calendar as calendar
     from lofi.studio import _community as community
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _listings as listings
     from lofi.studio import _models as models
     from lofi.studio import _releases as releases
     from lofi.studio import _rounds as rounds
+    from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
     from lofi.studio import _uploads as uploads
     from lofi.studio._accounts import YouTubeError
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from lofi.studio._judge import BusyError, judge_upload
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
+    from lofi.studio._preflight import Preflight, preflight
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, default_settings, load_settings
@@ -76,6 +80,7 @@ _HOME = {
     "_judge": ("BusyError", "judge_upload"),
     "_make": ("Package", "make", "write_score"),
     "_metadata": ("read_entries", "read_head"),
+    "_preflight": ("Preflight", "preflight"),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_settings": ("Settings", "default_settings", "load_settings"),
@@ -92,11 +97,14 @@ _MODULES = {
     "access": "_access",
     "accounts": "_accounts",
     "community": "_community",
+    "calendar": "_calendar",
     "figures": "_figures",
     "jobs": "_jobs",
+    "listings": "_listings",
     "models": "_models",
     "releases": "_releases",
     "rounds": "_rounds",
+    "slots": "_slots",
     "tracks": "_tracks",
     "uploads": "_uploads",
 }  # whose functions are used by the module's name
@@ -125,6 +133,7 @@ __all__ = [
     "Ordered",
     "Overdue",
     "Package",
+    "Preflight",
     "Report",
     "Seen",
     "Settings",
@@ -141,6 +150,7 @@ __all__ = [
     "accounts",
     "analytics",
     "build_dataset",
+    "calendar",
     "collect_garbage",
     "commission",
     "community",
@@ -158,6 +168,7 @@ __all__ = [
     "jobs",
     "judge_upload",
     "lanes_of",
+    "listings",
     "load_settings",
     "lock_folder",
     "make",
@@ -167,6 +178,7 @@ __all__ = [
     "open_database",
     "open_studio",
     "order_or_resume",
+    "preflight",
     "processes",
     "read_card",
     "read_entries",
@@ -176,6 +188,7 @@ __all__ = [
     "releases",
     "rounds",
     "run_stage",
+    "slots",
     "stage_key",
     "tokenize",
     "tracks",

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from lofi.brief import Brief, InputError, LofiError, find_mood, subseed
-from lofi.studio import _jobs
+from lofi.studio import _jobs, _slots
 from lofi.studio._cache import Cache
 from lofi.studio._calendar import next_runs
 from lofi.studio._commission import commission
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lofi.channel import YouTube
 
 # What may be set while the studio runs; where things lie and who may reach it is set in a file.
-WRITABLE = ("sampling", "generation", "video", "daily", "youtube")
+WRITABLE = ("sampling", "generation", "video", "daily", "schedule", "youtube")
 _OVERRIDES = "settings"
 
 
@@ -100,6 +100,8 @@ class Studio:
             if "daily" in changes:
                 # One that cannot be read would keep the studio from working when it starts again.
                 next_runs(replace(checked.daily, cron=checked.daily.cron or "0 0 * * *"), now())
+            if "schedule" in changes:
+                _slots.rules(checked)
             if row is None:
                 session.add(Preference(name=_OVERRIDES, value=merged, updated_by=actor))
             else:
