@@ -271,6 +271,10 @@ def make(
     top_p: TopP = None,
     soundfont: SoundFont = None,
     stems: Stems = False,
+    take: Annotated[
+        int,
+        typer.Option(min=0, help="Which draw of name and words; a track's provenance.json has it."),
+    ] = 0,
     out: Out = None,
     json_: Json = False,
     config: Config = None,
@@ -304,6 +308,7 @@ def make(
             model_path=model,
             soundfont=soundfont,
             keep_stems=stems,
+            take=take,
             out=out,
             report=report,
         )

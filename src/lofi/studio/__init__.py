@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from lofi.studio import _accounts as accounts
     from lofi.studio import _analytics as analytics
     from lofi.studio import _calendar as calendar
+    from lofi.studio import _community as community
     from lofi.studio import _experiments as experiments
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _listings as listings
     from lofi.studio import _models as models
     from lofi.studio import _releases as releases
     from lofi.studio import _rounds as rounds
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from lofi.studio._judge import BusyError, judge_upload
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
+    from lofi.studio._preflight import Preflight, preflight
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, default_settings, load_settings
@@ -136,6 +139,10 @@ _HOME = {
         "read_entries",
         "read_head",
     ),
+    "_preflight": (
+        "Preflight",
+        "preflight",
+    ),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_settings": (
@@ -184,9 +191,11 @@ _MODULES = {
     "accounts": "_accounts",
     "analytics": "_analytics",
     "calendar": "_calendar",
+    "community": "_community",
     "experiments": "_experiments",
     "figures": "_figures",
     "jobs": "_jobs",
+    "listings": "_listings",
     "models": "_models",
     "releases": "_releases",
     "rounds": "_rounds",
@@ -219,6 +228,7 @@ __all__ = [
     "Ordered",
     "Overdue",
     "Package",
+    "Preflight",
     "Report",
     "Seen",
     "Settings",
@@ -238,6 +248,7 @@ __all__ = [
     "calendar",
     "collect_garbage",
     "commission",
+    "community",
     "compose_corpus",
     "corpus_diversity",
     "corpus_stats",
@@ -253,6 +264,7 @@ __all__ = [
     "jobs",
     "judge_upload",
     "lanes_of",
+    "listings",
     "load_settings",
     "lock_folder",
     "make",
@@ -262,6 +274,7 @@ __all__ = [
     "open_database",
     "open_studio",
     "order_or_resume",
+    "preflight",
     "processes",
     "read_card",
     "read_entries",

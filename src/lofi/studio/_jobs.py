@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from lofi.brief import Key
+from lofi.studio import _listings
 from lofi.studio._commission import Commission
 from lofi.studio._database import Database
 from lofi.studio._errors import ConflictError, NotFoundError
@@ -48,9 +49,13 @@ class Order:
 def submit(
     session: Session, orders: Sequence[Order], *, actor: str, batch_id: str | None = None
 ) -> list[str]:
-    """Write the jobs of some orders; gives their ids, in order. Many have one batch."""
+    """Write the jobs of some orders; gives their ids, in order. Many have one batch.
+
+    Each is given a name and words that no other of the last 90 days has.
+    """
     if batch_id is None and len(orders) > 1:
         batch_id = new_id()
+    words = _listings.Drawing(session)
     ids = []
     for order in orders:
         if order.dedup_key is not None:
@@ -58,11 +63,12 @@ def submit(
             if there:
                 ids.append(there)
                 continue
+        commission = words.draw(order.commission)
         job = Job(
             id=new_id(),
             batch_id=batch_id,
-            title=order.commission.title,
-            commission=order.commission.to_json(),
+            title=commission.title,
+            commission=commission.to_json(),
             lane=FIRST_LANE,
             priority=order.priority,
             not_before=order.not_before,

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from lofi.brief import InputError, LofiError, one_of
 from lofi.channel import AuthError, rehearsal, wider
-from lofi.studio import _accounts, _jobs, _tracks
+from lofi.studio import _accounts, _jobs, _listings, _tracks
 from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
 from lofi.studio._settings import Settings
@@ -52,9 +52,13 @@ _WATCH = "https://www.youtube.com/watch?v={}"
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """The files of a track that go to YouTube: those whose hashes were approved."""
+    """The files of a track that go to YouTube, and what is said of it: what was approved.
+
+    `content_sha256` is what an approval names: the package, and the listing that a person changed.
+    """
 
     package_sha256: str
+    content_sha256: str
     video: Blob
     thumbnail: Blob | None
     listing: dict[str, Any]
@@ -70,6 +74,8 @@ def read_package(studio: Studio, track_id: str) -> Package:
     with studio.database.read() as session:
         track = _tracks.find(session, track_id)
         approved, job_id = track.package_sha256, track.job_id
+        content = _tracks.content_sha256(session, track)
+        said, _ = _listings.effective(session, track)
         files = {a.name: Blob(a.sha256, a.size) for a in _jobs.artifacts(session, job_id)}
     if files.get(_FACTS, Blob("", 0)).sha256 != approved:
         raise LofiError(
@@ -85,7 +91,9 @@ def read_package(studio: Studio, track_id: str) -> Package:
     if _VIDEO not in found or _LISTING not in found:
         raise InputError(f"track {track_id} has no video to release. Order it again.")
     listing = json.loads(_whole(studio.storage, found[_LISTING].sha256))
-    return Package(approved, found[_VIDEO], found.get(_THUMBNAIL), listing)
+    if content != approved:  # a person changed it
+        listing = said
+    return Package(approved, content, found[_VIDEO], found.get(_THUMBNAIL), listing)
 
 
 def _whole(storage: Storage, sha256: str) -> bytes:
