@@ -44,6 +44,7 @@ from lofi.studio._checks import CHECKS, BrokenError, Scope
 from lofi.studio._database import Database
 from lofi.studio._storage import Storage
 from lofi.studio._tables import Credential, Event, Quota, Release, Worker
+from lofi.web.dashboard import NAVIGATION
 
 PRIVACIES = ("private", "unlisted", "public")
 ME = "worker-1"
@@ -682,15 +683,11 @@ def test_a_track_is_released_through_the_api_by_the_server_itself(
         # Who may only write may not publish.
         writer = api.token("writer", "write")
         problem(api.post(where, json={}, headers=writer), 403, "forbidden")
-        everything = (
-            "".join(
-                api.get(path, headers=api.token(f"r{n}", "read")).text
-                for n, path in enumerate(
-                    ("/api/youtube", "/api/releases", f"/api/tracks/{track}", "/api/config")
-                )
-            )
-            + api.get("/api/events", headers=api.token("a", "admin")).text
-        )
+        admin = api.token("everything", "admin")
+        paths = ["/api/youtube", "/api/releases", f"/api/tracks/{track}", "/api/config",
+                 "/api/events", "/metrics", *(path for _, path, *_ in NAVIGATION)]  # fmt: skip
+        everything = "".join(api.get(path, headers=admin).text for path in paths)
+        assert release["video_id"] in everything
         assert len(fake_youtube.videos) == 1
         for secret in fake_youtube.secrets():
             assert secret not in everything

@@ -114,6 +114,15 @@ class Daily:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How releases are spread over the calendar."""
+
+    time_zone: str = "UTC"  # of the channel: whose days and hours count
+    spacing_h: float = 12.0  # at least, between two releases
+    per_day: int = 1  # at most
+
+
+@dataclass(frozen=True, slots=True)
 class Wording:
     """What listings are written from, and who else may word them."""
 
@@ -122,15 +131,6 @@ class Wording:
     rewrite_url: str = ""  # of an OpenAI-compatible endpoint, such as http://127.0.0.1:11434/v1
     rewrite_model: str = ""
     rewrite_within_s: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduling:
-    """How releases are spread over the calendar."""
-
-    time_zone: str = "UTC"  # of the channel: whose days and hours count
-    spacing_h: float = 12.0  # at least, between two releases
-    per_day: int = 1  # at most
 
 
 @dataclass(frozen=True, slots=True)
