@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _models as models
+    from lofi.studio import _presets as presets
+    from lofi.studio import _prompts as prompts
     from lofi.studio import _tracks as tracks
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, default_settings, load_settings
-    from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
+    from lofi.studio._stages import INTERNAL, PREVIEW, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
     from lofi.studio._storage import collect_garbage
     from lofi.studio._studio import WRITABLE, Studio, lock_folder, open_database, open_studio
@@ -64,7 +66,7 @@ _HOME = {
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_settings": ("Settings", "default_settings", "load_settings"),
-    "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
+    "_stages": ("INTERNAL", "PREVIEW", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
     "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
     "_storage": ("collect_garbage",),
     "_studio": ("WRITABLE", "Studio", "lock_folder", "open_database", "open_studio"),
@@ -78,11 +80,13 @@ _MODULES = {
     "figures": "_figures",
     "jobs": "_jobs",
     "models": "_models",
+    "presets": "_presets",
+    "prompts": "_prompts",
     "tracks": "_tracks",
 }  # whose functions are used by the module's name
 
 __all__ = [
-    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES",
+    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "PREVIEW", "STAGES",
     "WRITABLE", "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed",
     "Database", "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits",
     "NotFoundError", "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage",
@@ -91,8 +95,8 @@ __all__ = [
     "corpus_diversity", "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate",
     "events", "examine", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
     "load_settings", "lock_folder", "make", "make_many", "models", "once", "open_database",
-    "open_studio", "order_or_resume", "processes", "read_card", "read_entries", "read_head",
-    "read_timeline", "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way",
+    "open_studio", "order_or_resume", "presets", "processes", "prompts", "read_card",
+    "read_entries", "read_head", "read_timeline", "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way",
     "upcoming", "watch", "write_score",
 ]  # fmt: skip
 

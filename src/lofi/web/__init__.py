@@ -19,6 +19,7 @@ from lofi.web import (
     _live,
     _metrics,
     _orders,
+    _presets,
     _problems,
     _studio,
     _tracks,
@@ -34,6 +35,7 @@ __all__ = ["create_app", "server_config"]
 
 _ROUTERS = (
     _orders.router,
+    _presets.router,
     _jobs.router,
     _tracks.router,
     _files.router,

@@ -18,20 +18,21 @@ in PAGES. What templates may use:
 - `<figure data-chart='{…}'>` is drawn at its real width by `charts.js` (macro `figure`).
 - `<main data-module="calendar">` loads `static/calendar.js` and calls its `open(main)`, which may
   give a function that is called when the page is left.
-- `core.js` exports `api`, `say`, `refresh`, `go`, `clock`, `onLive`, `player` to page modules.
+- `core.js` exports `api`, `say`, `refresh`, `go`, `clock`, `onLive`, `player` to page modules, and
+  `values` and `point` (what is wrong, at its field) to those that send a form themselves.
 """
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lofi.web.dashboard import _door, _overview, _pages
+from lofi.web.dashboard import _create, _door, _overview, _pages
 from lofi.web.dashboard._door import attempts
 from lofi.web.dashboard._pages import NAVIGATION, refusal
 
 router = APIRouter(include_in_schema=False)
 
-PAGES = (_pages, _door, _overview)
+PAGES = (_pages, _door, _overview, _create)
 for _page in PAGES:
     router.include_router(_page.router)
 
