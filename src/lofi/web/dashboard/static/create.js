@@ -6,7 +6,7 @@ const PROMPT = "prompt:create";
 const EMPTY = ["bpm-auto", "duration-auto", "prompt-how", "prompt-keep"]; // of the page, not of the order
 
 export function open(main) {
-  const form = $("form.create", main), field = name => form.elements[name];
+  const form = $(".create > form", main), field = name => form.elements[name];
   let prompt = null;                      // the MIDI file to go on from, as the studio heard it
   const wanted = new Set(), sounds = new Map(); // previews to be played as soon as they are there; by job
 
@@ -48,6 +48,7 @@ export function open(main) {
     field("key").options[0].textContent = fixed.has("key") ? `${prompt.key}, as in the file` : "by chance";
     if (fixed.has("key")) field("key").value = "";
     $("[data-prompt-keep]", form).hidden = !varies();
+    for (const about of $$("[data-about]", form)) $("small", about).textContent = $(":checked", about).closest("label").title;
   }
 
   /** Fill the form with an order: a preset, or what the address asks for. */
@@ -224,7 +225,7 @@ export function open(main) {
     if (!sound.paused) return sound.pause();
     player.audio.pause();
     if (other) { other.pause(); sound.currentTime = other.currentTime; }
-    sound.play().catch(() => say("This browser does not play the preview.", { bad: true }));
+    sound.play().catch(error => error.name === "NotAllowedError" || error.name === "AbortError" ? mark() : say("This browser does not play the preview.", { bad: true }));
   }
 
   const quiet = () => { for (const sound of sounds.values()) sound.pause(); };
@@ -276,6 +277,7 @@ export function open(main) {
   };
   document.addEventListener("keydown", keys);
 
+  if (matchMedia("(min-width: 1001px)").matches) $("#more-words", form).open = true;
   if (location.search) {
     fill(Object.fromEntries(new URLSearchParams(location.search)));
     history.replaceState({}, "", location.pathname);
