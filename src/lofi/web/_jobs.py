@@ -153,12 +153,15 @@ def list_jobs(
             limit=per_page,
             offset=(page - 1) * per_page,
         )
-    return JobPage(jobs=[_shown(v) for v in found], total=total, page=page, per_page=per_page)
+    return JobPage(
+        jobs=[JobView(**shown(v)) for v in found], total=total, page=page, per_page=per_page
+    )
 
 
-def _shown(view: dict[str, Any]) -> JobView:
+def shown(view: dict[str, Any]) -> dict[str, Any]:
+    """A job as it is told: with the address of what there is to hear."""
     heard = view["kind"] == "preview" and view["state"] == "done"
-    return JobView(file_url=preview_url(view["id"]) if heard else None, **view)
+    return {**view, "file_url": preview_url(view["id"]) if heard else None}
 
 
 def preview_url(job_id: str) -> str:
@@ -170,7 +173,7 @@ def preview_url(job_id: str) -> str:
 def job(job_id: JobId, who: Reader, studio: TheStudio) -> JobView:
     """Its stages, progress, time left, and what went wrong with the remedy."""
     with studio.database.read() as session:
-        return _shown(jobs.view(session, job_id))
+        return JobView(**shown(jobs.view(session, job_id)))
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job")
@@ -223,7 +226,7 @@ def _change(
     told, again = once(studio.database, who.name, key, f"{name} {job_id}", lambda: write)
     if again:
         replayed(response)
-    return _shown(told), again
+    return JobView(**shown(told)), again
 
 
 def replayed(response: Response) -> None:

@@ -111,7 +111,16 @@ export function open(main) {
 
   // Presets ----------------------------------------------------------------------------------
 
+  let preset = "";
   const picked = () => $("[data-presets]", main).selectedOptions[0];
+
+  /** The list is drawn anew now and then; what was chosen stays chosen. */
+  function showPreset(name = preset) {
+    const list = $("[data-presets]", main), button = $("[data-delete-preset]", main);
+    preset = [...list.options].some(o => o.value === name) ? name : "";
+    list.value = preset;
+    if (button) button.disabled = !preset;
+  }
 
   async function savePreset(dialog) {
     const input = $("input", dialog), name = input.value.trim().replace(/\s+/g, " "), told = order();
@@ -120,9 +129,8 @@ export function open(main) {
       await api("PUT", `/api/presets/${encodeURIComponent(name)}`, told);
       $("#save-preset", main).close();
       say(`Saved as “${name}”.`);
+      preset = name;
       await refresh(new Set(["preset"]));
-      $("[data-presets]", main).value = name;
-      $("[data-delete-preset]", main).disabled = false;
     } catch (error) {
       if (error.problem?.errors?.length) $("#save-preset", main).close();
       point(form, error);
@@ -245,8 +253,7 @@ export function open(main) {
     if (target.type === "file") sendPrompt(target);
     else if (target.dataset.presets !== undefined) {
       if (picked().value) fill(JSON.parse(picked().dataset.order));
-      const button = $("[data-delete-preset]", main);
-      if (button) button.disabled = !picked().value;
+      showPreset(picked().value);
     } else if (target.name?.startsWith("prompt-")) { sync(); keepPrompt(); }
   });
   main.addEventListener("click", event => {
@@ -270,7 +277,7 @@ export function open(main) {
     event.preventDefault();
     savePreset(event.target);
   });
-  main.addEventListener("fresh", mark);
+  main.addEventListener("fresh", () => { mark(); showPreset(); });
   player.audio.addEventListener("play", quiet);
   const keys = event => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.target.closest?.("form") && !$("dialog[open]")) form.requestSubmit();
