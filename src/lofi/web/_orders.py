@@ -206,7 +206,8 @@ class TrackOrder(BaseModel):
             from lofi.music import key_of_chords, read_chords
 
             loop = read_chords(self.chords)
-            key = key or key_of_chords(loop)
+            if self.prompt is None:  # else it is that of the file
+                key = key or key_of_chords(loop)
         return Brief(
             seed=secrets.randbelow(2**31) if self.seed is None else self.seed,
             mood=self.mood,

@@ -42,10 +42,11 @@ export function open(main) {
       const left = auto.checked || auto.disabled;
       if (name === "bpm" && auto.checked) input.value = prompt ? prompt.bpm : (low + high) / 2;
       input.disabled = left;
+      if (name === "bpm") auto.nextElementSibling.textContent = prompt ? "as in the file" : "by mood";
       $("output", dial).textContent = left ? open[name] : dial.dataset.how === "clock" ? clock(input.value) : input.value;
     }
     for (const name of ["key", "form", "chords"]) field(name).disabled = fixed.has(name);
-    field("key").options[0].textContent = fixed.has("key") ? `${prompt.key}, as in the file` : "by chance";
+    field("key").options[0].textContent = fixed.has("key") ? prompt.key : "by chance";
     if (fixed.has("key")) field("key").value = "";
     $("[data-prompt-keep]", form).hidden = !varies();
     for (const about of $$("[data-about]", form)) $("small", about).textContent = $(":checked", about).closest("label").title;
