@@ -22,11 +22,13 @@ export function open(main) {
     if (!told.instruments?.length) delete told.instruments;
     if (!told.stems) delete told.stems;
     if (prompt) {
-      told.prompt = { sha256: prompt.sha256, how: varies() ? "vary" : "continue" };
-      if (varies()) told.prompt.keep = $$("[name=prompt-keep]:checked", form).map(box => box.value);
+      const { how, keep } = madeFrom();
+      told.prompt = { sha256: prompt.sha256, how, ...(varies() ? { keep } : {}) };
     }
     return told;
   }
+
+  const madeFrom = () => ({ how: chosen("prompt-how").value, keep: $$("[name=prompt-keep]:checked", form).map(box => box.value) });
 
   /** What follows from what is chosen: dials that are left open, fields that the MIDI file decides. */
   function sync() {
@@ -54,7 +56,9 @@ export function open(main) {
 
   /** Fill the form with an order: a preset, or what the address asks for. */
   function fill(told) {
+    const { how, keep } = madeFrom();
     form.reset();
+    showPrompt(prompt, { how, keep });
     for (const [name, value] of Object.entries(told)) {
       const known = field(name);
       if (!known) continue;
@@ -170,7 +174,7 @@ export function open(main) {
     keepPrompt();
   }
 
-  const keepPrompt = () => store.set(PROMPT, prompt && { heard: prompt, how: chosen("prompt-how").value, keep: $$("[name=prompt-keep]:checked", form).map(b => b.value) });
+  const keepPrompt = () => store.set(PROMPT, prompt && { heard: prompt, ...madeFrom() });
 
   async function sendPrompt(input) {
     const [file] = input.files, zone = input.closest("[data-drop]"), words = zone.lastChild, text = words.textContent;
@@ -253,8 +257,9 @@ export function open(main) {
     const target = event.target;
     if (target.type === "file") sendPrompt(target);
     else if (target.dataset.presets !== undefined) {
-      if (picked().value) fill(JSON.parse(picked().dataset.order));
-      showPreset(picked().value);
+      preset = picked().value;
+      if (preset) fill(JSON.parse(picked().dataset.order));
+      showPreset();
     } else if (target.name?.startsWith("prompt-")) { sync(); keepPrompt(); }
   });
   main.addEventListener("click", event => {
