@@ -313,7 +313,7 @@ class WorkerProcess:
             .where(Artifact.job_id == held.job_id, Artifact.stage.in_(stage.needs))
             .order_by(Artifact.name)
         )
-        there = {**dict(rows.tuples().all()), **given(held.commission)}
+        there = {row.name: row.sha256 for row in rows} | given(held.commission)
         return {
             n: h for n, h in there.items() if any(fnmatchcase(n, wanted) for wanted in stage.reads)
         }
