@@ -159,8 +159,8 @@ def test_a_file_is_kept_as_long_as_a_job_names_it(api: Api, sketch: Path):
     assert not collected(forgotten=True)
     with studio.database.write() as session:
         assert session.scalars(sa.select(Preference.name)).all() == []
-        for column in (JobStage.job_id, Job.id):
-            session.execute(sa.delete(column.class_).where(column == job["id"]))
+        session.execute(sa.delete(JobStage).where(JobStage.job_id == job["id"]))
+        session.execute(sa.delete(Job).where(Job.id == job["id"]))
     assert collected(forgotten=True)
 
 

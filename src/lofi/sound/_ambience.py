@@ -92,10 +92,16 @@ def _noise(rng: Generator, shape: Shape, *, apart: float = 1.0, n: int = _N) -> 
     white = rng.standard_normal((2, n), dtype=np.float32)
     white[1] = np.float32(np.sqrt(1 - apart**2)) * white[0] + np.float32(apart) * white[1]
     hz = np.fft.rfftfreq(n, LOOP_S / n).astype(np.float32)
-    spectrum = rfft(white, axis=1)
-    spectrum *= np.asarray(shape(hz), np.float32)
-    made = np.asarray(irfft(spectrum, n, axis=1), np.float32)
+    made = _wave(_spectrum(white) * np.asarray(shape(hz), np.float32), n)
     return made / made.std()
+
+
+def _spectrum(x: NDArray[np.floating[Any]], n: int | None = None) -> Any:
+    return rfft(x, n)
+
+
+def _wave(spectrum: NDArray[np.complexfloating[Any, Any]], n: int = _N) -> Audio:
+    return np.asarray(irfft(spectrum, n), np.float32)
 
 
 def _band(low_hz: float, high_hz: float, *, tilt: float = 0.0) -> Shape:
@@ -176,7 +182,7 @@ def _voices(rng: Generator, count: int) -> Audio:
         side = rng.uniform(-0.8, 0.8)
         loud = np.exp(rng.normal(0, 0.4))
         for vowel, level in steps.items():
-            filtered = rfft(buzz * level) * sum(
+            filtered = _spectrum(buzz * level) * sum(
                 weight / (1 + ((hz - formant) / width) ** 2)
                 for formant, width, weight in zip(
                     _VOWELS[vowel], (90, 130), (1.0, 0.6), strict=True
@@ -185,7 +191,7 @@ def _voices(rng: Generator, count: int) -> Audio:
             for i, gain in enumerate((1 - side, 1 + side)):
                 spectra[i] += (loud * gain * filtered).astype(np.complex64)
     spectra *= np.asarray(_band(160, 1700)(hz.astype(np.float32)), np.float32)
-    return np.asarray(irfft(spectra, _N, axis=1), np.float32)
+    return _wave(spectra)
 
 
 def _speech(rng: Generator, n: int) -> tuple[NDArray[np.float64], dict[int, NDArray[np.float32]]]:
@@ -209,7 +215,8 @@ def _speech(rng: Generator, n: int) -> tuple[NDArray[np.float64], dict[int, NDAr
         around = np.concatenate([curve[-4:], curve, curve[:4]])
         soft = np.convolve(around, ring, "valid")
         places = np.arange(n) * (steps / n)
-        return np.interp(places, np.arange(steps + 1), np.append(soft, soft[0]))
+        drawn: Any = np.interp(places, np.arange(steps + 1), np.append(soft, soft[0]))
+        return drawn
 
     return smooth(tune), {v: smooth(c).astype(np.float32) for v, c in levels.items()}
 
@@ -232,8 +239,7 @@ def _cafe(rng: Generator) -> Audio:
 
 def _in_room(loop: Audio, response: Audio) -> Audio:
     """What a room answers to a loop that has been going round for ever."""
-    answer = rfft(loop, axis=1) * rfft(response, _N, axis=1)
-    wet = np.asarray(irfft(answer, _N, axis=1), np.float32)
+    wet = _wave(_spectrum(loop) * _spectrum(response, _N))
     return wet * np.float32(loop.std() / max(float(wet.std()), 1e-9))
 
 
@@ -292,7 +298,8 @@ def _waves(rng: Generator) -> Audio:
         wash += height * (late / 1.2) * np.exp(1.0 - late / 1.2)
     loop = _noise(rng, _band(70, 900, tilt=-3.0), apart=0.6) * _drawn_out(0.25 + swell)
     foam = _noise(rng, _band(900, 7500, tilt=-3.0), apart=0.9) * _drawn_out(0.06 + wash)
-    return loop + np.float32(0.8) * foam
+    loop += np.float32(0.8) * foam
+    return loop
 
 
 # By the names of `lofi.brief.AMBIENCES`.
