@@ -103,7 +103,7 @@ export function open(main) {
 
   async function generate() {
     const answer = await ask("/api/generate", {}, n => n === 1 ? "The track is queued." : `${n} tracks are queued.`);
-    if (answer) $("#results", main).scrollIntoView({ block: "nearest", behavior: "smooth" });
+    if (answer) show($("#results", main));
   }
 
   async function preview(count) {
@@ -111,7 +111,7 @@ export function open(main) {
     const answer = await ask("/api/preview", { count }, n => n === 1 ? "Ten seconds of it are on their way." : "Two candidates are on their way.");
     if (!answer) return;
     if (count === 1) wanted.add(answer.id);
-    $("#candidates", main).scrollIntoView({ block: "nearest", behavior: "smooth" });
+    show($("#candidates", main));
   }
 
   // Presets ----------------------------------------------------------------------------------
@@ -304,6 +304,8 @@ export function open(main) {
     player.audio.removeEventListener("play", quiet);
   };
 }
+
+const show = part => part.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 
 /** 150 for 150, "150", "2:30" and "2m". */
 function seconds(value) {
