@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
+    from lofi.studio import _accounts as accounts
+    from lofi.studio import _analytics as analytics
+    from lofi.studio import _calendar as calendar
+    from lofi.studio import _community as community
+    from lofi.studio import _experiments as experiments
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _listings as listings
     from lofi.studio import _models as models
     from lofi.studio import _presets as presets
     from lofi.studio import _prompts as prompts
+    from lofi.studio import _releases as releases
+    from lofi.studio import _rounds as rounds
+    from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
-    from lofi.studio._analytics import analytics
+    from lofi.studio import _uploads as uploads
+    from lofi.studio._accounts import YouTubeError
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
     from lofi.studio._calendar import upcoming
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
     from lofi.studio._judge import BusyError, judge_upload
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
+    from lofi.studio._preflight import Preflight, preflight
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, default_settings, load_settings
@@ -53,44 +64,149 @@ if TYPE_CHECKING:
     from lofi.studio._workers import Limits
 
 _HOME = {
-    "_analytics": ("analytics",),
-    "_answers": ("KeyReusedError", "once"),
-    "_batch": ("BatchResult", "make_many"),
+    "_accounts": ("YouTubeError",),
+    "_answers": (
+        "KeyReusedError",
+        "once",
+    ),
+    "_batch": (
+        "BatchResult",
+        "make_many",
+    ),
     "_calendar": ("upcoming",),
-    "_catalogue": ("import_corpora", "read_card"),
-    "_child": ("Child", "Crashed", "Overdue"),
-    "_commission": ("Commission", "commission"),
-    "_composed": ("compose_corpus", "corpus_diversity"),
-    "_database": ("Database", "DatabaseError"),
-    "_dataset": ("FEW_FILES", "build_dataset", "train_model"),
-    "_deliver": ("Delivery", "Ordered", "deliver", "order_or_resume", "under_way", "watch"),
-    "_doctor": ("Finding", "examine"),
-    "_errors": ("ConflictError", "NotFoundError"),
-    "_evaluate": ("EVALUATION_STAGES", "FULL_REPORT", "evaluate"),
-    "_exits": ("Written", "release_sheet", "write_distributor", "write_samples", "write_site"),
-    "_judge": ("BusyError", "judge_upload"),
-    "_make": ("Package", "make", "write_score"),
-    "_metadata": ("read_entries", "read_head"),
+    "_catalogue": (
+        "import_corpora",
+        "read_card",
+    ),
+    "_child": (
+        "Child",
+        "Crashed",
+        "Overdue",
+    ),
+    "_commission": (
+        "Commission",
+        "commission",
+    ),
+    "_composed": (
+        "compose_corpus",
+        "corpus_diversity",
+    ),
+    "_database": (
+        "Database",
+        "DatabaseError",
+    ),
+    "_dataset": (
+        "FEW_FILES",
+        "build_dataset",
+        "train_model",
+    ),
+    "_deliver": (
+        "Delivery",
+        "Ordered",
+        "deliver",
+        "order_or_resume",
+        "under_way",
+        "watch",
+    ),
+    "_doctor": (
+        "Finding",
+        "examine",
+    ),
+    "_errors": (
+        "ConflictError",
+        "NotFoundError",
+    ),
+    "_evaluate": (
+        "EVALUATION_STAGES",
+        "FULL_REPORT",
+        "evaluate",
+    ),
+    "_exits": (
+        "Written",
+        "release_sheet",
+        "write_distributor",
+        "write_samples",
+        "write_site",
+    ),
+    "_judge": (
+        "BusyError",
+        "judge_upload",
+    ),
+    "_make": (
+        "Package",
+        "make",
+        "write_score",
+    ),
+    "_metadata": (
+        "read_entries",
+        "read_head",
+    ),
+    "_preflight": (
+        "Preflight",
+        "preflight",
+    ),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
-    "_settings": ("Settings", "default_settings", "load_settings"),
-    "_stages": ("INTERNAL", "PREVIEW", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
-    "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
+    "_settings": (
+        "Settings",
+        "default_settings",
+        "load_settings",
+    ),
+    "_stages": (
+        "INTERNAL",
+        "PREVIEW",
+        "STAGES",
+        "Report",
+        "Stage",
+        "run_stage",
+        "stage_key",
+    ),
+    "_stats": (
+        "FIGURES",
+        "corpus_stats",
+        "draw_stats",
+    ),
     "_storage": ("collect_garbage",),
-    "_studio": ("WRITABLE", "Studio", "lock_folder", "open_database", "open_studio"),
-    "_timeline": ("TimedChord", "TimedNote", "TimedSection", "Timeline", "read_timeline"),
-    "_watch": ("Seen", "Watch", "events"),
+    "_studio": (
+        "WRITABLE",
+        "Studio",
+        "lock_folder",
+        "open_database",
+        "open_studio",
+    ),
+    "_timeline": (
+        "TimedChord",
+        "TimedNote",
+        "TimedSection",
+        "Timeline",
+        "read_timeline",
+    ),
+    "_watch": (
+        "Seen",
+        "Watch",
+        "events",
+    ),
     "_workers": ("Limits",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
+    "accounts": "_accounts",
+    "analytics": "_analytics",
+    "calendar": "_calendar",
+    "community": "_community",
+    "experiments": "_experiments",
     "figures": "_figures",
     "jobs": "_jobs",
+    "listings": "_listings",
     "models": "_models",
     "presets": "_presets",
     "prompts": "_prompts",
+    "releases": "_releases",
+    "rounds": "_rounds",
+    "slots": "_slots",
     "tracks": "_tracks",
+    "uploads": "_uploads",
 }  # whose functions are used by the module's name
 
 __all__ = [
@@ -118,6 +234,7 @@ __all__ = [
     "Ordered",
     "Overdue",
     "Package",
+    "Preflight",
     "Report",
     "Seen",
     "Settings",
@@ -129,11 +246,15 @@ __all__ = [
     "Timeline",
     "Watch",
     "Written",
+    "YouTubeError",
     "access",
+    "accounts",
     "analytics",
     "build_dataset",
+    "calendar",
     "collect_garbage",
     "commission",
+    "community",
     "compose_corpus",
     "corpus_diversity",
     "corpus_stats",
@@ -143,11 +264,13 @@ __all__ = [
     "evaluate",
     "events",
     "examine",
+    "experiments",
     "figures",
     "import_corpora",
     "jobs",
     "judge_upload",
     "lanes_of",
+    "listings",
     "load_settings",
     "lock_folder",
     "make",
@@ -157,6 +280,7 @@ __all__ = [
     "open_database",
     "open_studio",
     "order_or_resume",
+    "preflight",
     "presets",
     "processes",
     "prompts",
@@ -165,19 +289,23 @@ __all__ = [
     "read_head",
     "read_timeline",
     "release_sheet",
+    "releases",
+    "rounds",
     "run_stage",
+    "slots",
     "stage_key",
     "tokenize",
     "tracks",
     "train_model",
     "under_way",
     "upcoming",
+    "uploads",
     "watch",
     "write_distributor",
     "write_samples",
     "write_score",
     "write_site",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> object:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from lofi.brief import Key
+from lofi.studio import _listings
 from lofi.studio._commission import Commission
 from lofi.studio._database import Database
 from lofi.studio._errors import ConflictError, NotFoundError
@@ -50,9 +51,13 @@ class Order:
 def submit(
     session: Session, orders: Sequence[Order], *, actor: str, batch_id: str | None = None
 ) -> list[str]:
-    """Write the jobs of some orders; gives their ids, in order. Many have one batch."""
+    """Write the jobs of some orders; gives their ids, in order. Many have one batch.
+
+    Each track is given a name and words that no other of the last 90 days has.
+    """
     if batch_id is None and len(orders) > 1:
         batch_id = new_id()
+    words = _listings.Drawing(session)
     ids = []
     for order in orders:
         if order.dedup_key is not None:
@@ -60,13 +65,17 @@ def submit(
             if there:
                 ids.append(there)
                 continue
-        stages = KINDS[order.kind]
+        stages, commission = KINDS[order.kind], order.commission
+        title = f"{commission.title}, {order.kind}"
+        if order.kind == "track":  # a preview takes nobody's name
+            commission = words.draw(commission)
+            title = commission.title
         job = Job(
             id=new_id(),
             kind=order.kind,
             batch_id=batch_id,
-            title=order.commission.title + ("" if order.kind == "track" else f", {order.kind}"),
-            commission=order.commission.to_json(),
+            title=title,
+            commission=commission.to_json(),
             lane=next(iter(stages.values())).lane,
             priority=order.priority,
             not_before=order.not_before,

@@ -75,7 +75,7 @@ def read_upload(
     if not _one.acquire(timeout=_PATIENCE_S):
         raise BusyError("other files are being judged. Try again in a minute.")
     try:
-        with _scratch(studio.folder / "scratch") as folder:
+        with scratch(studio.folder / "scratch") as folder:
             path = folder / "upload.mid"
             path.write_bytes(data)
             try:
@@ -96,7 +96,7 @@ def read_upload(
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
+def scratch(folder: Path) -> Iterator[Path]:
     """A folder of its own that is gone afterwards; so are those a killed process left here."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.iterdir():

@@ -13,26 +13,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from lofi.brief import Brief, InputError, LofiError, find_mood, subseed
-from lofi.studio import _jobs, _prompts
+from lofi.studio import _jobs, _prompts, _slots
 from lofi.studio._cache import Cache
 from lofi.studio._calendar import next_runs
 from lofi.studio._commission import Commission, Prompt, commission
 from lofi.studio._database import Database
 from lofi.studio._events import record
+from lofi.studio._experiments import named_images
 from lofi.studio._jobs import PRIORITIES, Order
+from lofi.studio._rounds import Rounds
 from lofi.studio._settings import Settings, check_group, check_settings
 from lofi.studio._storage import Storage
 from lofi.studio._tables import Artifact, Preference, now
 from lofi.studio._worker import WorkerProcess
 
+if TYPE_CHECKING:
+    from lofi.channel import YouTube
+
 # What may be set while the studio runs; where things lie and who may reach it is set in a file.
-WRITABLE = ("sampling", "generation", "video", "daily")
+WRITABLE = ("sampling", "generation", "video", "daily", "schedule", "youtube")
 _OVERRIDES = "settings"
 
 
@@ -46,6 +51,8 @@ class Studio:
     storage: Storage
     cache: Cache
     worker: WorkerProcess | None = None
+    rounds: Rounds | None = None
+    api: YouTube | None = None  # see `accounts.youtube`
     _lock: IO[str] | None = None
 
     def __enter__(self) -> Studio:
@@ -56,9 +63,10 @@ class Studio:
 
     def close(self) -> None:
         """Give back unfinished work and close what is open."""
-        if self.worker:
-            self.worker.close()
-            self.worker = None
+        self.stop_work()
+        if self.api:
+            self.api.close()
+            self.api = None
         self.cache.close()
         self.database.close()
         if self._lock:
@@ -93,6 +101,8 @@ class Studio:
             if "daily" in changes:
                 # One that cannot be read would keep the studio from working when it starts again.
                 next_runs(replace(checked.daily, cron=checked.daily.cron or "0 0 * * *"), now())
+            if "schedule" in changes:
+                _slots.rules(checked)
             if row is None:
                 session.add(Preference(name=_OVERRIDES, value=merged, updated_by=actor))
             else:
@@ -265,8 +275,8 @@ class Studio:
 
     # Work ---------------------------------------------------------------------------------------
 
-    def work(self, lanes: Sequence[str] | None = None) -> WorkerProcess:
-        """Begin to carry out jobs in this process."""
+    def work(self, lanes: Sequence[str] | None = None, *, rounds: bool = True) -> WorkerProcess:
+        """Begin to carry out jobs in this process; and, in the lane `network`, the rounds."""
         url = self.database.url
         if self.database.is_sqlite:
             url = sa.URL.create("sqlite", database=str(self.folder / "queues.db"))
@@ -280,7 +290,18 @@ class Studio:
             alone=self.database.is_sqlite,
         )
         self._schedule_daily(self.settings())
+        if rounds and (lanes is None or "network" in lanes):
+            self.rounds = Rounds(self)
         return self.worker
+
+    def stop_work(self) -> None:
+        """Give back what is unfinished, if this process works; somebody else goes on with it."""
+        if self.rounds:
+            self.rounds.close()
+            self.rounds = None
+        if self.worker:
+            self.worker.close()
+            self.worker = None
 
     def _schedule_daily(self, settings: Settings) -> None:
         assert self.worker
@@ -330,7 +351,7 @@ class Studio:
         """The hashes of all files that a record names: what is not garbage."""
         with self.database.read() as session:
             files = set(session.scalars(sa.select(Artifact.sha256).distinct()))
-            return files | _prompts.named(session)
+            return files | named_images(session) | _prompts.named(session)
 
 
 def lock_folder(folder: Path) -> IO[str]:

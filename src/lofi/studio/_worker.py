@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 
 from lofi import __version__
 from lofi.brief import InputError, LofiError
-from lofi.studio import _jobs
+from lofi.studio import _jobs, _listings
 from lofi.studio._child import Child
 from lofi.studio._commission import Commission
 from lofi.studio._database import Database, DatabaseError
@@ -42,7 +42,7 @@ from lofi.studio._settings import Work
 from lofi.studio._stages import KINDS, Stage, given, stage_key
 from lofi.studio._storage import Blob, Storage
 from lofi.studio._tables import Artifact, Job, JobStage, Track, Worker, now
-from lofi.studio._tracks import search_text
+from lofi.studio._tracks import search_text, settle
 
 _log = structlog.get_logger(__name__)
 
@@ -362,8 +362,6 @@ class WorkerProcess:
         if track is None:
             track = Track(id=facts["id"], tags=[], note="", state="review")
             session.add(track)
-        elif track.package_sha256 != blobs["track.json"].sha256:
-            track.state = "review"
         brief, measured = facts["brief"], facts["measured"]
         if track.facts is None or track.title == track.facts["title"]:
             track.title = facts["title"]  # else somebody has given it another one
@@ -375,9 +373,20 @@ class WorkerProcess:
         track.search = search_text(track)
         track.job_id, track.package_sha256 = held.job_id, blobs["track.json"].sha256
         track.updated_at, track.deleted_at = now(), None
+        session.flush()
+        settle(session, track)
         job = _jobs.find(session, held.job_id)
         job.track_id = track.id
+        _listings.keep_drawn(session, track, held.commission, self._listing_of(session, held))
         record(session, self.actor, "made", "track", track.id, job=held.job_id)
+
+    def _listing_of(self, session: Session, held: _Held) -> dict[str, Any]:
+        """The listing.json of a package."""
+        path = held.folder / "listing.json"
+        if not path.is_file():  # made by another worker, or taken over from another job
+            artifact = session.get_one(Artifact, (held.job_id, "listing.json"))
+            self._storage.fetch(artifact.sha256, path)
+        return read_json(path)
 
     def _advance(self, held: _Held) -> Job | None:
         """The lane is done: the job goes to the next one, which is given, or has ended."""

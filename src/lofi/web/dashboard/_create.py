@@ -47,7 +47,6 @@ def create(request: Request, who: Visitor) -> Response:
         tried, _ = jobs.listing(session, kinds=("preview",), limit=2 * _CANDIDATES)
         made = tracks.some(session, [j["track_id"] for j in ordered if j["state"] == "done"])
         kept = presets.listing(session)
-    known = [m for m in models.listing(settings) if m["usable"] and not m["shipped"]]
     return page(
         request,
         who,
@@ -67,7 +66,7 @@ def create(request: Request, who: Visitor) -> Response:
         duration_range=DURATION_RANGE_S,
         duration_s=DURATION_S,
         sampling=settings.sampling,
-        models=[m["name"] for m in known],
+        models=models.names(settings),
         soundfonts=soundfonts(studio),
         presets=kept,
         candidates=_newest(tried),
