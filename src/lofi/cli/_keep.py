@@ -147,7 +147,8 @@ def gc(
 ) -> None:
     """Delete files that no job or track names, and those of tracks deleted over 30 days ago.
 
-    What was written in the last hour stays: its record may be on its way. Safe beside a server.
+    Previews go after a day, and MIDI files that were sent to go on from after a week. What was
+    written in the last hour stays: its record may be on its way. Safe beside a server.
 
     Example: lofi storage gc --dry-run
     """
@@ -158,6 +159,8 @@ def gc(
         if not dry_run:
             with house.database.write() as session:
                 purged = studio.tracks.purge(session, actor=ACTOR)
+                studio.jobs.purge_previews(session, actor=ACTOR)
+                studio.prompts.purge(session, actor=ACTOR)
         found = studio.collect_garbage(house.storage, house.named_blobs, dry_run=dry_run)
     if json_:
         told = {"files": found.count, "bytes": found.bytes, "kept": found.kept, "purged": purged}

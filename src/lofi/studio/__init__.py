@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lofi.studio import _jobs as jobs
     from lofi.studio import _listings as listings
     from lofi.studio import _models as models
+    from lofi.studio import _presets as presets
+    from lofi.studio import _prompts as prompts
     from lofi.studio import _releases as releases
     from lofi.studio import _rounds as rounds
     from lofi.studio import _slots as slots
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, default_settings, load_settings
-    from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
+    from lofi.studio._stages import INTERNAL, PREVIEW, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
     from lofi.studio._storage import collect_garbage
     from lofi.studio._studio import WRITABLE, Studio, lock_folder, open_database, open_studio
@@ -152,6 +154,7 @@ _HOME = {
     ),
     "_stages": (
         "INTERNAL",
+        "PREVIEW",
         "STAGES",
         "Report",
         "Stage",
@@ -197,6 +200,8 @@ _MODULES = {
     "jobs": "_jobs",
     "listings": "_listings",
     "models": "_models",
+    "presets": "_presets",
+    "prompts": "_prompts",
     "releases": "_releases",
     "rounds": "_rounds",
     "slots": "_slots",
@@ -210,6 +215,7 @@ __all__ = [
     "FIGURES",
     "FULL_REPORT",
     "INTERNAL",
+    "PREVIEW",
     "STAGES",
     "WRITABLE",
     "BatchResult",
@@ -275,7 +281,9 @@ __all__ = [
     "open_studio",
     "order_or_resume",
     "preflight",
+    "presets",
     "processes",
+    "prompts",
     "read_card",
     "read_entries",
     "read_head",

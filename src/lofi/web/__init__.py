@@ -22,6 +22,7 @@ from lofi.web import (
     _live,
     _metrics,
     _orders,
+    _presets,
     _problems,
     _releases,
     _schedule,
@@ -39,6 +40,7 @@ __all__ = ["create_app", "server_config"]
 
 _ROUTERS = (
     _orders.router,
+    _presets.router,
     _jobs.router,
     _tracks.router,
     _files.router,

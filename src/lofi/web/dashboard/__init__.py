@@ -18,7 +18,8 @@ in PAGES. What templates may use:
 - `<figure data-chart='{…}'>` is drawn at its real width by `charts.js` (macro `figure`).
 - `<main data-module="calendar">` loads `static/calendar.js` and calls its `open(main)`, which may
   give a function that is called when the page is left.
-- `core.js` exports `api`, `say`, `refresh`, `go`, `clock`, `onLive`, `player` to page modules.
+- `core.js` exports `api`, `say`, `refresh`, `go`, `clock`, `onLive`, `player` to page modules, and
+  `values` and `point` (what is wrong, at its field) to those that send a form themselves.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from lofi.web.dashboard import (
     _analytics,
     _calendar,
     _community,
+    _create,
     _door,
     _overview,
     _pages,
@@ -38,7 +40,7 @@ from lofi.web.dashboard._pages import NAVIGATION, refusal
 
 router = APIRouter(include_in_schema=False)
 
-PAGES = (_pages, _door, _overview, _calendar, _analytics, _community)
+PAGES = (_pages, _door, _overview, _create, _calendar, _analytics, _community)
 for _page in PAGES:
     router.include_router(_page.router)
 

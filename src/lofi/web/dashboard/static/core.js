@@ -154,7 +154,7 @@ async function send(form) {
 const nested = (body, group) => group ? { [group]: body } : body;
 
 /** Say at the field what is wrong with it; else in a notice. */
-function point(form, error) {
+export function point(form, error) {
   let first = null;
   for (const wrong of error.problem?.errors ?? []) {
     const field = form.elements[wrong.pointer.split("/").find(name => name in form.elements)];
