@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from lofi.studio import _access as access
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _keeping as keeping
     from lofi.studio import _models as models
     from lofi.studio import _tracks as tracks
+    from lofi.studio import _trainings as trainings
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
@@ -34,9 +36,10 @@ if TYPE_CHECKING:
     from lofi.studio._metadata import read_entries, read_head
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
-    from lofi.studio._settings import Settings, default_settings, load_settings
+    from lofi.studio._samples import hear
+    from lofi.studio._settings import Settings, default_settings, load_settings, pinned
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
-    from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
+    from lofi.studio._stats import FIGURES, corpus_stats, data_set, draw_stats, spread
     from lofi.studio._storage import collect_garbage
     from lofi.studio._studio import WRITABLE, Studio, lock_folder, open_database, open_studio
     from lofi.studio._timeline import TimedChord, TimedNote, TimedSection, Timeline, read_timeline
@@ -63,9 +66,10 @@ _HOME = {
     "_metadata": ("read_entries", "read_head"),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
-    "_settings": ("Settings", "default_settings", "load_settings"),
+    "_samples": ("hear",),
+    "_settings": ("Settings", "default_settings", "load_settings", "pinned"),
     "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
-    "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
+    "_stats": ("FIGURES", "corpus_stats", "data_set", "draw_stats", "spread"),
     "_storage": ("collect_garbage",),
     "_studio": ("WRITABLE", "Studio", "lock_folder", "open_database", "open_studio"),
     "_timeline": ("TimedChord", "TimedNote", "TimedSection", "Timeline", "read_timeline"),
@@ -77,8 +81,10 @@ _MODULES = {
     "access": "_access",
     "figures": "_figures",
     "jobs": "_jobs",
+    "keeping": "_keeping",
     "models": "_models",
     "tracks": "_tracks",
+    "trainings": "_trainings",
 }  # whose functions are used by the module's name
 
 __all__ = [
@@ -88,12 +94,13 @@ __all__ = [
     "NotFoundError", "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage",
     "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access",
     "analytics", "build_dataset", "collect_garbage", "commission", "compose_corpus",
-    "corpus_diversity", "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate",
-    "events", "examine", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
-    "load_settings", "lock_folder", "make", "make_many", "models", "once", "open_database",
-    "open_studio", "order_or_resume", "processes", "read_card", "read_entries", "read_head",
-    "read_timeline", "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way",
-    "upcoming", "watch", "write_score",
+    "corpus_diversity", "corpus_stats", "data_set", "default_settings", "deliver", "draw_stats",
+    "evaluate", "events", "examine", "figures", "hear", "import_corpora", "jobs",
+    "judge_upload", "keeping", "lanes_of", "load_settings", "lock_folder", "make", "make_many",
+    "models", "once", "open_database", "open_studio", "order_or_resume", "pinned", "processes",
+    "read_card", "read_entries", "read_head", "read_timeline", "run_stage", "spread",
+    "stage_key", "tokenize", "tracks", "train_model", "trainings", "under_way", "upcoming",
+    "watch", "write_score",
 ]  # fmt: skip
 
 

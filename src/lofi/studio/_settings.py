@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -144,6 +145,19 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment goes before the file, whose values arrive as arguments."""
         return env_settings, init_settings
+
+
+def pinned() -> dict[str, str]:
+    """The settings that the environment sets, as `group.name`, with the variable's name.
+
+    Nothing that is set elsewhere goes before them.
+    """
+    found = {}
+    for variable in os.environ:
+        group, parted, name = variable.upper().removeprefix("LOFI_").partition("__")
+        if parted and variable.upper().startswith("LOFI_"):
+            found[f"{group.lower()}.{name.lower()}"] = variable
+    return found
 
 
 def load_settings(path: Path | None = None) -> Settings:
