@@ -25,7 +25,11 @@ __all__ = [
     "Legibility",
     "Panel",
     "check_frame",
+<<<<<<< HEAD
     "evaluation_page",
+=======
+    "render_cover",
+>>>>>>> main
     "render_histograms",
     "render_roll",
     "render_thumbnail",
@@ -134,6 +138,17 @@ def still(
         width=width,
         height=height,
     )
+
+
+def render_cover(path: Path, *, palette: str, seed: int) -> None:
+    """Write a square JPEG of 3000 x 3000, as distributors and podcast directories ask for.
+
+    It shows the room of that palette and seed, without words. Raises InputError for an unknown
+    palette, OSError when the file cannot be written.
+    """
+    from lofi.picture import _video
+
+    _video.render_cover(path, palette=palette, seed=seed)
 
 
 def render_histograms(
