@@ -25,11 +25,8 @@ __all__ = [
     "Legibility",
     "Panel",
     "check_frame",
-<<<<<<< HEAD
     "evaluation_page",
-=======
     "render_cover",
->>>>>>> main
     "render_histograms",
     "render_roll",
     "render_thumbnail",
