@@ -11,10 +11,50 @@ from lofi.channel._listing import (
     tags_length,
     write_listing,
 )
+from lofi.channel._oauth import (
+    FIGURES,
+    MANAGE,
+    Client,
+    Tokens,
+    consent,
+    read_client,
+    refresh,
+    revoke,
+)
+from lofi.channel._quota import (
+    BUCKETS,
+    COSTS,
+    PACIFIC,
+    BucketState,
+    Ledger,
+    limits,
+    next_reset,
+    pacific_day,
+    states,
+)
 from lofi.channel._site import SiteTrack, site_pages
+from lofi.channel._youtube import (
+    AmbiguousError,
+    Api,
+    AuthError,
+    Endpoints,
+    Media,
+    QuotaError,
+    RefusedError,
+    TransientError,
+    UploadLimitError,
+    YouTube,
+    YouTubeError,
+    pages,
+    redacted,
+)
 
 __all__ = [
-    "Episode", "Listing", "Sheet", "Show", "SiteTrack", "TrackFacts", "chapters", "check_listing",
-    "feed_xml", "name_track", "next_isrc", "read_isrc", "read_upc", "sheet_csv", "site_pages",
-    "tags_length", "write_listing",
+    "BUCKETS", "COSTS", "FIGURES", "MANAGE", "PACIFIC", "AmbiguousError", "Api", "AuthError",
+    "BucketState", "Client", "Endpoints", "Episode", "Ledger", "Listing", "Media", "QuotaError",
+    "RefusedError", "Sheet", "Show", "SiteTrack", "Tokens", "TrackFacts", "TransientError",
+    "UploadLimitError", "YouTube", "YouTubeError", "chapters", "check_listing", "consent",
+    "feed_xml", "limits", "name_track", "next_isrc", "next_reset", "pacific_day", "pages",
+    "read_client", "read_isrc", "read_upc", "redacted", "refresh", "revoke", "sheet_csv",
+    "site_pages", "states", "tags_length", "write_listing",
 ]  # fmt: skip

@@ -69,7 +69,7 @@ def read_course(folder: Path) -> Course:
     found: dict[int, Evaluated] = {}
     steps: int | None = None
     stored = sorted(_numbered(folder, _STEP))
-    for number, path in reversed(stored):
+    for _, path in reversed(stored):
         state = _json(path / "trainer_state.json")
         if state is None:
             continue
@@ -123,7 +123,7 @@ def _note(entry: Any, losses: dict[int, float], found: dict[int, Evaluated]) -> 
 
 def _pace(told: list[tuple[int, float]]) -> float | None:
     """Steps a second over the last logged losses, evaluations and checkpoints included."""
-    if len(told) < 2:  # noqa: PLR2004
+    if len(told) < 2:
         return None
     (first, begun), (last, ended) = told[0], told[-1]
     return (last - first) / (ended - begun) if ended > begun and last > first else None

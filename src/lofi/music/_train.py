@@ -169,8 +169,8 @@ def train(
     says in the card whether the model may be passed on (`ship`) or is for tests alone. Goes on from
     the newest checkpoint in `out` unless `fresh`, which removes what is there. `draw` makes a
     picture of a sample. `stop` is asked after each step: once it says yes, a checkpoint is written
-    and KeyboardInterrupt raised, and no step is lost. Raises InputError for a data set that cannot be used, a checkpoint of
-    another size or origin, LofiError if torch is missing.
+    and KeyboardInterrupt raised, so that no step is lost. Raises InputError for a data set that
+    cannot be used, a checkpoint of another size or origin, LofiError if torch is missing.
     """
     try:
         import torch

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
+    from lofi.studio import _accounts as accounts
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _keeping as keeping
@@ -87,6 +88,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
+    "accounts": "_accounts",
     "figures": "_figures",
     "jobs": "_jobs",
     "keeping": "_keeping",
@@ -100,7 +102,7 @@ __all__ = [
     "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
     "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
     "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
-    "TimedNote", "TimedSection", "Timeline", "Watch", "Written", "access", "analytics",
+    "TimedNote", "TimedSection", "Timeline", "Watch", "Written", "access", "accounts", "analytics",
     "build_dataset", "collect_garbage", "commission", "compose_corpus", "corpus_diversity",
     "corpus_stats", "data_set", "default_settings", "deliver", "draw_stats", "evaluate", "events",
     "examine", "figures", "hear", "import_corpora", "jobs", "judge_upload", "keeping", "lanes_of",

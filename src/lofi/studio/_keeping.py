@@ -64,7 +64,9 @@ def _by_kind(session: Session) -> list[dict[str, Any]]:
 
 
 def _of_deleted(session: Session) -> dict[str, int]:
-    mine = sa.select(Job.id).join(Track, Track.job_id == Job.id).where(Track.deleted_at.is_not(None))
+    mine = (
+        sa.select(Job.id).join(Track, Track.job_id == Job.id).where(Track.deleted_at.is_not(None))
+    )
     files = (
         sa.select(Artifact.sha256, Artifact.size).where(Artifact.job_id.in_(mine)).distinct()
     ).subquery()
@@ -140,8 +142,8 @@ def backup(
     if not studio.database.is_sqlite:
         shown = studio.database.url.render_as_string(hide_password=True)
         raise ConflictError(
-            f"the database is {shown.replace('+psycopg', '')}. Take its backup with pg_dump: pg_dump"
-            " --format=custom --file=studio.dump, and the address of the database."
+            f"the database is {shown.replace('+psycopg', '')}. PostgreSQL has a tool for this: "
+            "pg_dump --format=custom --file=studio.dump, and the address of the database."
         )
     folder = studio.folder / "scratch"
     folder.mkdir(exist_ok=True)

@@ -113,6 +113,16 @@ class Daily:
     duration_s: float = 180.0
 
 
+@dataclass(frozen=True, slots=True)
+class YouTube:
+    """What may be done on YouTube. Nothing is uploaded before `uploads` is true."""
+
+    uploads: bool = False
+    playlist: str = ""  # the id of one of the channel's own, for what is released
+    units_per_day: int = 10_000  # of the quota; more where Google has granted it
+    uploads_per_day: int = 100
+
+
 class Settings(BaseSettings):
     """Every setting. `LOFI_VIDEO__FPS=24` in the environment sets `video.fps`."""
 
@@ -133,6 +143,7 @@ class Settings(BaseSettings):
     server: Server = Field(default_factory=Server)
     work: Work = Field(default_factory=Work)
     daily: Daily = Field(default_factory=Daily)
+    youtube: YouTube = Field(default_factory=YouTube)
 
     @classmethod
     def settings_customise_sources(

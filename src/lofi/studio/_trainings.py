@@ -291,7 +291,7 @@ def _last_words(folder: Path) -> str:
 
 
 def _moment(seconds: Any) -> str | None:
-    if not isinstance(seconds, int | float) or not 0 < seconds < 1e11:  # noqa: PLR2004
+    if not isinstance(seconds, int | float) or not 0 < seconds < 1e11:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
@@ -388,7 +388,7 @@ def stop(studio: Studio, name: str, *, actor: str) -> dict[str, Any]:
     if holder is None:
         raise ConflictError(f"the training {name!r} is not running.")
     pid = holder.get("pid")
-    if holder.get("host") != socket.gethostname() or not isinstance(pid, int) or pid < 2:  # noqa: PLR2004
+    if holder.get("host") != socket.gethostname() or not isinstance(pid, int) or pid < 2:
         raise ConflictError(f"the training {name!r} runs as {_told(holder)}: stop it there.")
     with studio.database.write() as session:
         record(session, actor, "stopped", "training", name)
@@ -398,7 +398,9 @@ def stop(studio: Studio, name: str, *, actor: str) -> dict[str, Any]:
         except ProcessLookupError:  # it has just ended
             pass
         except PermissionError as error:
-            raise ConflictError(f"the training {name!r} is another user's: stop it there.") from error
+            raise ConflictError(
+                f"the training {name!r} is another user's: stop it there."
+            ) from error
     return view(settings, name)
 
 
@@ -526,7 +528,7 @@ def _spawn(
 
 
 def _wait_for(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """Until the process holds the lock of its folder. Raises LofiError if it does not come to it."""
+    """Until the process holds the lock of its folder. Raises LofiError if it never does."""
     until = time.monotonic() + _BEGINS_WITHIN_S
     while (holder := _trainer(folder)) is None or holder.get("pid") != process.pid:
         if process.poll() is not None:
