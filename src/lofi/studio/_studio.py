@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -81,13 +81,13 @@ class Studio:
 
     def settings(self) -> Settings:
         """The settings now: the environment, then what was set here, then the file."""
-        overrides = self.cache.get_or_make("preferences", _OVERRIDES, self._overrides, ttl_s=5.0)
+        overrides = self.cache.get_or_make("preferences", _OVERRIDES, self.overrides, ttl_s=5.0)
         return _overlaid(self.base, overrides)
 
     def change_settings(self, changes: dict[str, dict[str, Any]], *, actor: str) -> Settings:
         """Set some of the WRITABLE settings, for work ordered from now on.
 
-        Raises InputError for a setting that is unknown, not to be set here, or has a wrong value;
+        A value of None takes back what was set here: it is then as in the file again. Raises InputError for a setting that is unknown, not to be set here, or has a wrong value;
         nothing is changed then.
         """
         for group in changes:
@@ -100,7 +100,9 @@ class Studio:
             row = session.get(Preference, _OVERRIDES, with_for_update=True)
             merged = {g: dict(v) for g, v in (row.value if row else {}).items()}
             for group, values in changes.items():
-                merged[group] = merged.get(group, {}) | values
+                both = merged.get(group, {}) | values
+                _refuse_unknown(self.base, group, values)
+                merged[group] = {n: v for n, v in both.items() if v is not None}
             checked = _overlaid(self.base, merged)
             if "daily" in changes:
                 # One that cannot be read would keep the studio from working when it starts again.
@@ -115,7 +117,8 @@ class Studio:
             self._schedule_daily(checked)
         return checked
 
-    def _overrides(self) -> dict[str, Any]:
+    def overrides(self) -> dict[str, dict[str, Any]]:
+        """What was set here, by group: it goes before the file."""
         with self.database.read() as session:
             row = session.get(Preference, _OVERRIDES)
             return row.value if row else {}
@@ -344,6 +347,13 @@ def _one_core(settings: Settings) -> Settings:
     )
 
 
+def _refuse_unknown(base: Settings, group: str, names: Iterable[str]) -> None:
+    known = [f.name for f in fields(getattr(base, group))]
+    for name in names:
+        if name not in known:
+            raise InputError(f"unknown setting {group}.{name}. There are {', '.join(known)}.")
+
+
 def _overlaid(base: Settings, changes: dict[str, dict[str, Any]]) -> Settings:
     """Settings with some values changed and all checked. Raises InputError."""
     values: dict[str, Any] = {}
@@ -353,10 +363,7 @@ def _overlaid(base: Settings, changes: dict[str, dict[str, Any]]) -> Settings:
             asdict(group) if is_dataclass(group) and not isinstance(group, type) else group
         )
     for name, change in changes.items():
-        known = [f.name for f in fields(getattr(base, name))]
-        for setting in change:
-            if setting not in known:
-                raise InputError(f"unknown setting {name}.{setting}. There are {', '.join(known)}.")
+        _refuse_unknown(base, name, change)
         values[name] |= change
         # By itself too: the environment goes before it, and would hide a value that is wrong.
         check_group(name, values[name])

@@ -15,6 +15,7 @@ from lofi.web import (
     _docs,
     _files,
     _jobs,
+    _keep,
     _library,
     _live,
     _metrics,
@@ -22,6 +23,7 @@ from lofi.web import (
     _problems,
     _studio,
     _tracks,
+    _trainings,
     dashboard,
 )
 from lofi.web._limits import Limiter
@@ -38,7 +40,9 @@ _ROUTERS = (
     _tracks.router,
     _files.router,
     _library.router,
+    _trainings.router,
     _studio.router,
+    _keep.router,
     _metrics.router,
     _live.router,
     _docs.router,
@@ -82,6 +86,7 @@ def create_app(studio: Studio) -> FastAPI:
     app.state.metrics = metrics
     app.state.hub = hub
     app.state.health = _studio.Health(studio)
+    app.state.doctor = _keep.Doctor(studio)
     _problems.install(app)
     for router in _ROUTERS:
         app.include_router(router)

@@ -117,6 +117,7 @@ export function values(form) {
   for (const field of form.elements) {
     if (!field.name || field.disabled || ["submit", "button", "file"].includes(field.type)) continue;
     if (field.type === "radio" && !field.checked) continue;
+    if (form.dataset.changed !== undefined && untouched(field)) continue;
     const type = field.dataset.type, text = field.value;
     if (field.type === "checkbox") {
       if (type === "list") { told[field.name] ??= []; if (field.checked) told[field.name].push(text); }
@@ -131,6 +132,13 @@ export function values(form) {
     else told[field.name] = text;
   }
   return told;
+}
+
+/** Whether a field is as the page was drawn. */
+function untouched(field) {
+  if (field.type === "checkbox") return field.checked === field.defaultChecked;
+  if (field.options) return [...field.options].every(o => o.selected === o.defaultSelected);
+  return field.value === field.defaultValue;
 }
 
 async function send(form) {
