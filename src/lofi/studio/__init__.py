@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._samples import hear
-    from lofi.studio._settings import Settings, default_settings, load_settings, pinned
+    from lofi.studio._settings import RANGES, Settings, default_settings, load_settings, pinned
     from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, data_set, draw_stats, spread
     from lofi.studio._storage import collect_garbage
@@ -76,7 +76,7 @@ _HOME = {
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_samples": ("hear",),
-    "_settings": ("Settings", "default_settings", "load_settings", "pinned"),
+    "_settings": ("RANGES", "Settings", "default_settings", "load_settings", "pinned"),
     "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
     "_stats": ("FIGURES", "corpus_stats", "data_set", "draw_stats", "spread"),
     "_storage": ("collect_garbage",),
@@ -98,10 +98,10 @@ _MODULES = {
 }  # whose functions are used by the module's name
 
 __all__ = [
-    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "STAGES", "WRITABLE",
-    "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed", "Database",
-    "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError", "Ordered",
-    "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
+    "EVALUATION_STAGES", "FEW_FILES", "FIGURES", "FULL_REPORT", "INTERNAL", "RANGES", "STAGES",
+    "WRITABLE", "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed",
+    "Database", "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError",
+    "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
     "TimedNote", "TimedSection", "Timeline", "Watch", "Written", "access", "accounts", "analytics",
     "build_dataset", "collect_garbage", "commission", "compose_corpus", "corpus_diversity",
     "corpus_stats", "data_set", "default_settings", "deliver", "draw_stats", "evaluate", "events",

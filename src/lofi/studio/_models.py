@@ -237,8 +237,8 @@ def _figures(card: dict[str, Any], told: dict[str, Any] | None) -> list[dict[str
         add("Expectation", "Cost of a note", "bits per note", "less", bits["systems"]["model"])
     original = told.get("originality")
     if original:
-        title = f"Longest copied run at most {original['limit_notes']} notes"
-        add("Originality", title, "share", "more", original["systems"]["model"]["at_most_limit"])
+        short = original["systems"]["model"]["at_most_limit"]
+        add("Originality", "Longest copied run", "share", "more", short)
     for name, figure in told.get("music", {}).items():
         human = figure.get("human")
         band = [human["percentiles"][0], human["percentiles"][4]] if human else None

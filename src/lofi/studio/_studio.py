@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from lofi.brief import Brief, InputError, LofiError, find_mood, subseed
+from lofi.picture import check_frame
 from lofi.studio import _jobs
 from lofi.studio._cache import Cache
 from lofi.studio._calendar import next_runs
@@ -27,7 +28,7 @@ from lofi.studio._database import Database
 from lofi.studio._events import record
 from lofi.studio._jobs import PRIORITIES, Order
 from lofi.studio._rounds import Rounds
-from lofi.studio._settings import Settings, check_group, check_settings
+from lofi.studio._settings import Settings, check_group, check_ranges, check_settings
 from lofi.studio._storage import Storage
 from lofi.studio._tables import Artifact, Preference, now
 from lofi.studio._worker import WorkerProcess
@@ -87,8 +88,9 @@ class Studio:
     def change_settings(self, changes: dict[str, dict[str, Any]], *, actor: str) -> Settings:
         """Set some of the WRITABLE settings, for work ordered from now on.
 
-        A value of None takes back what was set here: it is then as in the file again. Raises InputError for a setting that is unknown, not to be set here, or has a wrong value;
-        nothing is changed then.
+        A value of None takes back what was set here: it is then as in the file again. Raises
+        InputError for a setting that is unknown, not to be set here, or has a wrong value; nothing
+        is changed then.
         """
         for group in changes:
             if group not in WRITABLE:
@@ -104,6 +106,10 @@ class Studio:
                 _refuse_unknown(self.base, group, values)
                 merged[group] = {n: v for n, v in both.items() if v is not None}
             checked = _overlaid(self.base, merged)
+            for group in changes:
+                check_ranges(checked, group)
+            if "video" in changes:
+                check_frame(checked.video.width, checked.video.height, checked.video.fps)
             if "daily" in changes:
                 # One that cannot be read would keep the studio from working when it starts again.
                 next_runs(replace(checked.daily, cron=checked.daily.cron or "0 0 * * *"), now())

@@ -148,13 +148,13 @@ def refusal(settings: Settings) -> str | None:
 
     if missing := missing_packages():
         return (
-            f"Training needs the extra packages ({', '.join(missing)} missing). Install them: "
+            f"training needs the extra packages ({', '.join(missing)} missing). Install them: "
             "pip install 'lofi-empire[train]'."
         )
     dataset = settings.paths.datasets
     if not (dataset / "dataset.json").is_file():
         return (
-            f"There is no data set in {dataset}. Put MIDI into {settings.paths.raw_midi}, or write "
+            f"there is no data set in {dataset}. Put MIDI into {settings.paths.raw_midi}, or write "
             "some with `lofi corpus compose`; then run `lofi tokenize` and `lofi dataset`."
         )
     return None
@@ -460,7 +460,7 @@ def _begin(
 ) -> dict[str, Any]:
     settings = studio.settings()
     if why := refusal(settings):
-        raise InputError(f"no training can be started. {why}")
+        raise InputError(f"no training can be started: {why}")
     around = folder.parent
     try:
         around.mkdir(parents=True, exist_ok=True)

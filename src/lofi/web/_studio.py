@@ -229,8 +229,8 @@ def config(who: Reader, studio: TheStudio) -> Config:
 def change_config(changes: Changes, who: Admin, studio: TheStudio) -> Config:
     """Set some settings for work that is ordered from now on; all of them, or none.
 
-    Only the groups in `writable`. The environment goes before what is set here; null takes back what
-    was set here, so that the file holds again.
+    Only the groups in `writable`. The environment goes before what is set here; null takes back
+    what was set here, so that the file holds again.
     """
     asked = changes.model_dump()
     if not _is_plain(asked):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -106,10 +107,27 @@ def compare(
         known=known,
         chosen=chosen,
         found=found,
+        groups=_grouped(found["figures"]) if found else {},
         charts=_charts(found, chosen) if found else [],
         wrong=wrong,
         most=_MOST,
     )
+
+
+# As a chart has room for.
+_SHORT = {
+    "Mood, by the classifier": "Mood heard",
+    "Mood, by its ranges": "Mood by range",
+    "Longest copied run": "Not copied",
+}
+
+
+def _grouped(figures: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """By group, in the order in which they come."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for figure in figures:
+        groups.setdefault(figure["group"], []).append(figure)
+    return groups
 
 
 def _charts(found: dict[str, Any], names: list[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -128,7 +146,12 @@ def _charts(found: dict[str, Any], names: list[str]) -> list[tuple[str, dict[str
                 "high": [_percent(v["high"]) for v in values],
             }
         )
-    data = {"x": [f["title"] for f in rows], "kind": "bars", "unit": " %", "series": series}
+    data = {
+        "x": [_SHORT.get(f["title"], f["title"]) for f in rows],
+        "kind": "bars",
+        "unit": " %",
+        "series": series,
+    }
     return [("What was done as asked, in percent", data)]
 
 
@@ -164,7 +187,7 @@ def data(request: Request, who: Visitor) -> Response:
 def _histogram(figure: dict[str, Any]) -> dict[str, Any]:
     """A figure of `lofi.studio.spread` as a chart."""
     edges = figure["edges"]
-    middles = [(a + b) / 2 for a, b in zip(edges, edges[1:], strict=False)]
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(edges)]
     return {
         "x": [f"{m:.3g}" for m in middles],
         "kind": "bars",

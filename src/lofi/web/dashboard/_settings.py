@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from lofi.brief import LofiError
-from lofi.studio import WRITABLE, Studio, access, accounts, keeping, models, pinned
+from lofi.studio import RANGES, WRITABLE, Studio, access, accounts, keeping, models, pinned
 from lofi.web._problems import ProblemError
 from lofi.web.dashboard._pages import Visitor, page
 
@@ -18,76 +18,60 @@ router = APIRouter()
 
 _LIBRARY_S = 300.0
 
-# Label, hint, and the attributes of its field. What is not listed is shown by its own name.
-Words = dict[str, tuple[str, str, dict[str, Any]]]
-GROUPS: dict[str, tuple[str, str, Words]] = {
+# Of each group its title and what it is about; of each setting its label and a hint. What is not
+# listed is shown by its own name.
+GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, str]]]] = {
     "generation": (
         "Composing",
         "How hard it is tried to write a good score.",
         {
-            "best_of": ("Candidates", "for each stretch; the best one is taken", {"min": 1, "max": 64}),
-            "threads": ("Engines side by side", "of commands; jobs use one each", {"min": 1, "max": 64}),
-            "attempts": (
-                "Tries", "when a score is found to copy what the model learned", {"min": 1, "max": 20},
-            ),
+            "best_of": ("Candidates", "For each stretch; the best one is taken"),
+            "threads": ("Engines side by side", "Of commands; jobs use one each"),
+            "attempts": ("Tries", "When a score is found to copy what the model learned"),
         },
     ),
     "sampling": (
         "Sampling",
         "How the next note is drawn.",
         {
-            "temperature": ("Temperature", "below 1 plainer, above 1 wilder",
-                            {"min": 0.05, "max": 2, "step": "any"}),
-            "top_k": ("Likeliest tokens", "among how many is drawn", {"min": 1, "max": 1000}),
-            "top_p": ("Share of likelihood", "among what share is drawn",
-                      {"min": 0.01, "max": 1, "step": "any"}),
-            "max_length": ("Longest stretch", "in tokens", {"min": 64, "max": 1_000_000}),
+            "temperature": ("Temperature", "Below 1 plainer, above 1 wilder"),
+            "top_k": ("Likeliest tokens", "Among how many it is drawn"),
+            "top_p": ("Share of likelihood", "Among what share it is drawn"),
+            "max_length": ("Longest stretch", "In tokens"),
         },
     ),
     "video": (
         "Video",
         "The frame of videos; even, and 16:9.",
         {
-            "width": ("Width", "pixels", {"min": 160, "max": 7680}),
-            "height": ("Height", "pixels", {"min": 90, "max": 4320}),
-            "fps": ("Frames a second", "", {"min": 1, "max": 120}),
-            "threads": ("Encoders side by side", "of commands; jobs use one each", {"min": 1, "max": 64}),
+            "width": ("Width", "Pixels"),
+            "height": ("Height", "Pixels"),
+            "fps": ("Frames a second", ""),
+            "threads": ("Encoders side by side", "Of commands; jobs use one each"),
         },
     ),
     "daily": (
         "Daily run",
         "Tracks that the studio orders by itself.",
         {
-            "cron": ("When", "a cron expression, such as 0 6 * * *; empty: never", {}),
-            "time_zone": ("Time zone", "such as Europe/Berlin", {}),
-            "count": ("Tracks a day", "", {"min": 1, "max": 1000}),
-            "moods": ("Moods", "one for each track in turn, parted by commas; empty: by chance", {}),
-            "duration_s": ("Length", "seconds of each track", {"min": 10, "step": "any"}),
+            "cron": ("When", "A cron expression, such as 0 6 * * *; empty: never"),
+            "time_zone": ("Time zone", "Such as Europe/Berlin"),
+            "count": ("Tracks a day", ""),
+            "moods": ("Moods", "One for each track in turn, with commas; empty: by chance"),
+            "duration_s": ("Length", "Seconds of each track"),
         },
     ),
     "youtube": (
         "YouTube",
         "What may be done in the account's name.",
         {
-            "uploads": ("Upload", "nothing is uploaded while this is off", {}),
-            "playlist": ("Playlist", "the id of one of the channel's own, for what is released", {}),
-            "units_per_day": ("Units a day", "of the quota; more where Google has granted it",
-                              {"min": 0, "max": 100_000_000}),
-            "uploads_per_day": ("Uploads a day", "of the quota", {"min": 0, "max": 100_000}),
+            "uploads": ("Upload what was approved", "Nothing is uploaded while this is off"),
+            "playlist": ("Playlist", "The id of one of the channel's own, for what is released"),
+            "units_per_day": ("Units a day", "Of the quota; more where Google has granted it"),
+            "uploads_per_day": ("Uploads a day", "At most"),
         },
     ),
-    "schedule": (
-        "Spreading releases",
-        "How far releases keep apart.",
-        {
-            "time_zone": ("Time zone", "of the channel: whose days and hours count", {}),
-            "spacing_h": ("Spacing", "hours at least between two releases", {"min": 0, "step": "any"}),
-            "per_day": ("Releases a day", "at most", {"min": 0, "max": 1000}),
-            "missed_after_min": ("Missed after", "minutes: from then on a person decides",
-                                 {"min": 0, "step": "any"}),
-        },
-    ),
-}  # fmt: skip
+}
 _MAKING = ("generation", "sampling", "video", "daily")  # the others are policies
 
 _ADDRESS = re.compile(r"(?<=://)[^/@\s]*@")
@@ -151,9 +135,9 @@ def _form(studio: Studio, group: str) -> dict[str, Any]:
     rows = []
     for field in fields(now):
         value = getattr(now, field.name)
-        label, hint, more = words.get(
-            field.name, (field.name.replace("_", " ").capitalize(), "", {})
-        )
+        plain = field.name.replace("_", " ").capitalize()
+        label, hint = words.get(field.name, (plain, ""))
+        low, high = RANGES.get(group, {}).get(field.name, (None, None))
         rows.append(
             {
                 "name": field.name,
@@ -164,7 +148,9 @@ def _form(studio: Studio, group: str) -> dict[str, Any]:
                 "elsewhere": _shown(getattr(file, field.name)),
                 "here": field.name in here,
                 "variable": variables.get(f"{group}.{field.name}"),
-                "more": more,
+                "low": low,
+                "high": high,
+                "step": "any" if isinstance(value, float) else "1",
             }
         )
     return {"group": group, "title": title, "about": about, "fields": rows}
