@@ -36,7 +36,7 @@ COMMANDS = {
     "orchestrate": (),
     "jobs": ("list", "show", "watch", "cancel", "retry"),
     "track": ("list", "show", "export", "approve", "delete", "restore"),
-    "db": ("upgrade", "downgrade", "current", "check"),
+    "db": ("upgrade", "downgrade", "current", "check", "backup"),
     "storage": ("check", "gc"),
     "token": ("create", "list", "revoke"),
 }

@@ -152,37 +152,48 @@ def _view(token: Token) -> dict[str, Any]:
 
 
 def change_password(
-    database: Database, present: str, password: str | None, *, actor: str, stay_open: bool = True
-) -> None:
+    database: Database,
+    present: str,
+    password: str | None,
+    *,
+    actor: str,
+    agent: str | None = None,
+    stay_open: bool = True,
+) -> str | None:
     """Set another password, or none for None, given the present one (anything where there is none).
 
-    Raises InputError if that is not the password, or the new one cannot be used; and, unless the
-    studio may `stay_open`, if without a password nobody would need anything. Whoever was logged in
-    is not any more.
+    Whoever was logged in is not any more; with `agent` a session is begun and its secret given.
+    Raises WrongPasswordError; InputError if the new one cannot be used, or if nobody would need
+    anything any more and the studio may not `stay_open`.
     """
     with database.read() as session:
-        row = session.get(Preference, PASSWORD)
-        kept = row.value if row else None
+        kept = _kept(session)
     right = kept is None or _is(present, kept)
+    secret = None
     with database.write() as session:
         if not right:
             record(session, actor, "refused", "password", "dashboard")
+        elif _kept(session, lock=True) != kept:
+            raise ConflictError("the password was changed meanwhile. Log in with the new one.")
+        elif password is not None:
+            set_password(session, password, actor=actor)
+            if agent is not None:
+                secret = begin_session(session, agent)
         else:
-            # Of two that change it at the same time, the later one gave the password of before.
-            row = session.get(Preference, PASSWORD, with_for_update=True)
-            if (row.value if row else None) != kept:
-                raise ConflictError("the password was changed meanwhile. Log in with the new one.")
-            if password is not None:
-                set_password(session, password, actor=actor)
-            else:
-                remove_password(session, actor=actor)
-                if not stay_open and not is_locked(session):
-                    raise InputError(
-                        "the studio answers beyond this machine, so it needs a lock: make a token "
-                        "first, or set server.host to 127.0.0.1."
-                    )
+            remove_password(session, actor=actor)
+            if not stay_open and not is_locked(session):
+                raise InputError(
+                    "the studio answers beyond this machine, so it needs a lock: make a token "
+                    "first, or set server.host to 127.0.0.1."
+                )
     if not right:
         raise WrongPasswordError("that is not the present password. Forgotten? `lofi password`.")
+    return secret
+
+
+def _kept(session: DatabaseSession, *, lock: bool = False) -> dict[str, Any] | None:
+    row = session.get(Preference, PASSWORD, with_for_update=lock or None)
+    return row.value if row else None
 
 
 def set_password(session: DatabaseSession, password: str, *, actor: str) -> None:
@@ -244,8 +255,7 @@ def log_in(
     The session whose secret is `instead_of`, which this browser had until now, ends.
     """
     with database.read() as session:
-        row = session.get(Preference, PASSWORD)
-        kept = row.value if row else None
+        kept = _kept(session)
     if kept is None:
         return None
     right = _is(password, kept)
@@ -253,15 +263,19 @@ def log_in(
         if not right:
             record(session, "nobody", "refused", "session", "password")
             return None
-        row = session.get(Preference, PASSWORD)
-        if (row.value if row else None) != kept:  # changed while this one was stretched
+        if _kept(session) != kept:  # changed while this one was stretched
             return None
         if instead_of:
             log_out(session, hash_of(instead_of), actor=OWNER)
-        secret = secrets.token_urlsafe(32)
-        session.execute(sa.delete(Session).where(Session.expires_at <= now()))
-        session.add(Session(sha256=hash_of(secret), agent=agent[:300], expires_at=now() + SESSION))
-        record(session, OWNER, "began", "session", hash_of(secret)[:8])
+        return begin_session(session, agent)
+
+
+def begin_session(session: DatabaseSession, agent: str) -> str:
+    """The secret of a new session, for who gave the password; those that are over are forgotten."""
+    secret = secrets.token_urlsafe(32)
+    session.execute(sa.delete(Session).where(Session.expires_at <= now()))
+    session.add(Session(sha256=hash_of(secret), agent=agent[:300], expires_at=now() + SESSION))
+    record(session, OWNER, "began", "session", hash_of(secret)[:8])
     return secret
 
 

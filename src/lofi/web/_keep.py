@@ -56,12 +56,13 @@ def change_password(
     Every browser that was logged in has to log in again, except the one that asks.
     """
     _count_attempt(request)
+    agent = request.headers.get("user-agent", "") if who.token_id is None else None
     with _pointed():
-        access.change_password(studio.database, new.present, new.password, actor=who.name)
-    if who.token_id is None:
-        agent = request.headers.get("user-agent", "")
-        if secret := access.log_in(studio.database, new.password, agent=agent):
-            give_cookie(request, response, secret)
+        secret = access.change_password(
+            studio.database, new.present, new.password, actor=who.name, agent=agent
+        )
+    if secret:
+        give_cookie(request, response, secret)
 
 
 @router.delete("/password", status_code=204, summary="Have no password")

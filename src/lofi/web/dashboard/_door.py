@@ -117,10 +117,9 @@ def setup(
             if access.has_password(session):
                 raise ProblemError("conflict", "there is a password already.", "Log in.")
             access.set_password(session, password, actor=who.name)
+            secret = access.begin_session(session, request.headers.get("user-agent", ""))
     except InputError as error:
         return page(request, who, "setup.html", status=422, title="Welcome", wrong=str(error))
-    secret = access.log_in(studio.database, password, agent=request.headers.get("user-agent", ""))
-    assert secret
     answer = RedirectResponse("/", 303)
     give_cookie(request, answer, secret)
     return answer

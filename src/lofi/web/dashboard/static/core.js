@@ -151,6 +151,7 @@ async function send(form) {
     const body = form.enctype === "multipart/form-data" ? new FormData(form) : nested(values(form), form.dataset.group);
     const answer = await api(method, path, body);
     forget(form);
+    form.dataset.sent = "";
     finish(form.dataset.done ?? "refresh", answer, form);
   } catch (error) {
     point(form, error);
@@ -223,7 +224,7 @@ export async function go(url, { push = true } = {}) {
   opened();
   const target = location.hash && document.getElementById(location.hash.slice(1));
   if (target) target.scrollIntoView(); else scrollTo(0, 0);
-  (target ?? $("#main")).focus({ preventScroll: true });
+  (target || $("#main")).focus({ preventScroll: true });
 }
 
 async function fetched(url) {
@@ -240,6 +241,16 @@ async function fetched(url) {
   return { main, title: parsed.title, url: answer.url.split("#")[0] + hash };
 }
 
+/** Whether somebody is typing there: what they send meanwhile is theirs no more. */
+const typed = field => field.matches("input, textarea, select") && field.form?.dataset.sent === undefined;
+
+/** Back to the field of a form that was sent. */
+function again(fresh, was) {
+  const field = $$("input, select, textarea", fresh).find(e => e.name === was.name && e.form?.dataset.group === was.form?.dataset.group);
+  if (field?.form) field.form.dataset.sent = "";
+  field?.focus({ preventScroll: true });
+}
+
 /** Draw the live parts of this page anew, without touching what is typed in; `kinds`: only those. */
 export async function refresh(kinds = null) {
   const parts = $$("[data-live]").filter(p => p.id && (!kinds || p.dataset.live.split(" ").some(k => kinds.has(k))));
@@ -248,13 +259,15 @@ export async function refresh(kinds = null) {
   if (!page) return;
   for (const part of parts.length ? parts : [$("#main")]) {
     const fresh = $(`#${part.id}`, page.main) ?? (part.id === "main" ? page.main : null);
-    if (!fresh || part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) continue;
-    const was = document.activeElement, label = part.contains(was) ? was.getAttribute("aria-label") ?? was.textContent : null;
+    const was = document.activeElement;
+    if (!fresh || part.contains(was) && typed(was)) continue;
+    const label = part.contains(was) ? was.getAttribute("aria-label") ?? was.textContent : null;
     const unfolded = new Set($$("details[open][id]", part).map(d => d.id));
     if (part.id === "main") { leave?.(); leave = null; }
     part.replaceWith(fresh);
     for (const d of $$("details[id]", fresh)) d.open ||= unfolded.has(d.id);
-    if (label) $$("button, a, [tabindex]", fresh).find(e => (e.getAttribute("aria-label") ?? e.textContent) === label)?.focus({ preventScroll: true });
+    if (label !== null && was.name) again(fresh, was);
+    else if (label) $$("button, a, [tabindex]", fresh).find(e => (e.getAttribute("aria-label") ?? e.textContent) === label)?.focus({ preventScroll: true });
     fresh.dispatchEvent(new CustomEvent("fresh", { bubbles: true }));
     part.id === "main" ? opened() : dress(fresh);
   }
@@ -388,8 +401,9 @@ document.addEventListener("submit", event => {
 document.addEventListener("input", event => {
   const field = event.target;
   if (field.type === "range") slide(field);
-  const form = field.closest?.("form[data-keep]");
-  if (form) keep(form);
+  const form = field.form;
+  delete form?.dataset.sent;
+  if (form?.dataset.keep) keep(form);
 });
 document.addEventListener("change", event => {
   const form = event.target.closest?.("form[data-at-once]");
