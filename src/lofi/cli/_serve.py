@@ -138,6 +138,9 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
         else:
             told = f"{host} is no address of this machine ({error.strerror}). Give another: --host."
         raise LofiError(told) from error
+    # Connections inherit it. asyncio sets it on sockets that name their protocol, and these do
+    # not: head and body of an answer would wait 40 ms for each other (Nagle, delayed ACK).
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listening:
         yield listening
 
