@@ -1030,6 +1030,7 @@ def fake_youtube(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeYouTube]:
     """A YouTube on this machine, in Google's place for every studio of this process."""
     fake = FakeYouTube()
     monkeypatch.setenv("LOFI_YOUTUBE_ENDPOINT", fake.url)
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")  # it answers without TLS
     yield fake
     fake.stop()
     assert not fake.mistakes, fake.mistakes

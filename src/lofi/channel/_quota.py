@@ -86,7 +86,10 @@ def next_reset(moment: datetime) -> datetime:
 def limits(units_per_day: int | None = None, uploads_per_day: int | None = None) -> dict[str, int]:
     """Units a day by bucket, where a project was granted other ones than usual."""
     granted = {"units": units_per_day, "uploads": uploads_per_day}
-    return {name: granted.get(name) or b.units_per_day for name, b in BUCKETS.items()}
+    return {
+        name: b.units_per_day if granted.get(name) is None else max(0, granted[name] or 0)
+        for name, b in BUCKETS.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from lofi.brief import (
     read_parts,
     read_swing,
 )
+from lofi.cli._channel import channel_app
 from lofi.cli._common import Config, Json, bars, say, warn
 from lofi.cli._doctor import doctor_app
 from lofi.cli._learn import learn_app
@@ -530,3 +531,4 @@ def batch(
 app.add_typer(doctor_app)
 app.add_typer(learn_app)  # their names stand at the top, after those above
 app.add_typer(serve_app)
+app.add_typer(channel_app)

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from lofi.studio import _jobs as jobs
     from lofi.studio import _keeping as keeping
     from lofi.studio import _models as models
+    from lofi.studio import _releases as releases
+    from lofi.studio import _rounds as rounds
     from lofi.studio import _tracks as tracks
     from lofi.studio import _trainings as trainings
+    from lofi.studio import _uploads as uploads
+    from lofi.studio._accounts import YouTubeError
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from lofi.studio._workers import Limits
 
 _HOME = {
+    "_accounts": ("YouTubeError",),
     "_analytics": ("analytics",),
     "_answers": ("KeyReusedError", "once"),
     "_batch": ("BatchResult", "make_many"),
@@ -93,8 +98,11 @@ _MODULES = {
     "jobs": "_jobs",
     "keeping": "_keeping",
     "models": "_models",
+    "releases": "_releases",
+    "rounds": "_rounds",
     "tracks": "_tracks",
     "trainings": "_trainings",
+    "uploads": "_uploads",
 }  # whose functions are used by the module's name
 
 __all__ = [
@@ -102,15 +110,16 @@ __all__ = [
     "WRITABLE", "BatchResult", "BusyError", "Child", "Commission", "ConflictError", "Crashed",
     "Database", "DatabaseError", "Delivery", "Finding", "KeyReusedError", "Limits", "NotFoundError",
     "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage", "Studio", "TimedChord",
-    "TimedNote", "TimedSection", "Timeline", "Watch", "Written", "access", "accounts", "analytics",
-    "build_dataset", "collect_garbage", "commission", "compose_corpus", "corpus_diversity",
-    "corpus_stats", "data_set", "default_settings", "deliver", "draw_stats", "evaluate", "events",
-    "examine", "figures", "hear", "import_corpora", "jobs", "judge_upload", "keeping", "lanes_of",
-    "load_settings", "lock_folder", "make", "make_many", "models", "once", "open_database",
-    "open_studio", "order_or_resume", "pinned", "processes", "read_card", "read_entries",
-    "read_head", "read_timeline", "release_sheet", "run_stage", "spread", "stage_key", "tokenize",
-    "tracks", "train_model", "trainings", "under_way", "upcoming", "watch", "write_distributor",
-    "write_samples", "write_score", "write_site",
+    "TimedNote", "TimedSection", "Timeline", "Watch", "Written", "YouTubeError", "access",
+    "accounts", "analytics", "build_dataset", "collect_garbage", "commission", "compose_corpus",
+    "corpus_diversity", "corpus_stats", "data_set", "default_settings", "deliver", "draw_stats",
+    "evaluate", "events", "examine", "figures", "hear", "import_corpora", "jobs", "judge_upload",
+    "keeping", "lanes_of", "load_settings", "lock_folder", "make", "make_many", "models", "once",
+    "open_database", "open_studio", "order_or_resume", "pinned", "processes", "read_card",
+    "read_entries", "read_head", "read_timeline", "release_sheet", "releases", "rounds",
+    "run_stage", "spread", "stage_key", "tokenize", "tracks", "train_model", "trainings",
+    "under_way", "upcoming", "uploads", "watch", "write_distributor", "write_samples",
+    "write_score", "write_site",
 ]  # fmt: skip
 
 

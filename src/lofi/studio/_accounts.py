@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -41,7 +42,10 @@ from lofi.channel import (
     revoke,
     states,
 )
+from lofi.channel import YouTubeError as YouTubeError  # which a door tells apart
+from lofi.studio import _rounds
 from lofi.studio._database import Database
+from lofi.studio._errors import ConflictError
 from lofi.studio._events import record
 from lofi.studio._settings import Settings
 from lofi.studio._studio import Studio
@@ -74,13 +78,26 @@ def client_of(studio: Studio) -> YouTube:
             lambda fresh: access_token(studio, fresh=fresh),
             QuotaLedger(studio.database, studio.settings),
             endpoints=endpoints(),
+            sleep=lambda seconds: _rest(studio, seconds),
         )
     return studio.api
 
 
-def not_connected() -> AuthError:
+def _rest(studio: Studio, seconds: float) -> None:
+    """Wait, but not while the studio is being closed."""
+    if studio.rounds is None:
+        time.sleep(seconds)
+    else:
+        studio.rounds.rest(seconds)
+
+
+class NotConnectedError(AuthError, ConflictError):
+    """No account is connected."""
+
+
+def not_connected() -> NotConnectedError:
     """What is raised where no account is connected."""
-    return AuthError(
+    return NotConnectedError(
         "no YouTube account is connected. Run `lofi youtube connect --client-secrets FILE`; "
         "docs/channel.md says where FILE comes from."
     )
@@ -193,7 +210,7 @@ def disconnect(studio: Studio, *, actor: str) -> dict[str, Any]:
     with studio.database.read() as session:
         row = session.get(Credential, PLATFORM)
     if row is None:
-        raise InputError("no YouTube account is connected: there is nothing to disconnect.")
+        raise ConflictError("no YouTube account is connected: there is nothing to disconnect.")
     ended = False
     with suppress(LofiError):
         sealed = _Sealed.open(studio, row.sealed)
@@ -260,6 +277,26 @@ def warning(row: Credential, moment: datetime) -> str | None:
             "nothing need be done."
         )
     return None
+
+
+def status(studio: Studio) -> dict[str, Any]:
+    """The connection, what is left of the quota, and what goes wrong: plain values, no secrets."""
+    settings = studio.settings()
+    with studio.database.read() as session:
+        buckets = quota(session, settings)
+        told = _rounds.troubles(session)
+    return {
+        **account(studio),
+        "uploads": settings.youtube.uploads,
+        "quota": [
+            {
+                "bucket": b.bucket, "told": b.told, "used": b.used, "limit": b.limit,
+                "left": b.left, "resets_at": b.resets_at,
+            }
+            for b in buckets
+        ],
+        "troubles": {name: trouble["error"] for name, trouble in told.items()},
+    }  # fmt: skip
 
 
 # The key ---------------------------------------------------------------------------------------
@@ -416,10 +453,11 @@ def note_problem(studio: Studio, problem: str, *, sealed: str | None = None) -> 
     """Note beside the key what a person must do something about."""
     with studio.database.write() as session:
         row = session.get(Credential, PLATFORM, with_for_update=True)
-        if row is None or row.problem == problem or (sealed and row.sealed != sealed):
+        if row is None or (sealed and row.sealed != sealed):
             return
+        if row.problem != problem:
+            record(session, "youtube", "has a problem", "account", PLATFORM, problem=problem)
         row.problem, row.updated_at = problem, now()
-        record(session, "youtube", "has a problem", "account", PLATFORM, problem=problem)
 
 
 @contextmanager

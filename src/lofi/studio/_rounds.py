@@ -50,7 +50,10 @@ class Round:
         getattr(importlib.import_module(f"lofi.studio.{module}"), function)(studio)
 
 
-ROUNDS: tuple[Round, ...] = ()
+ROUNDS: tuple[Round, ...] = (
+    Round("uploads", 5.0, "_uploads:upload_due"),
+    Round("releases", 30.0, "_uploads:look_after"),
+)
 
 
 class Rounds:
@@ -62,7 +65,7 @@ class Rounds:
         self._rounds = ROUNDS if rounds is None else rounds
         self._due = {r.name: 0.0 for r in self._rounds}
         self._closing, self._woken = threading.Event(), threading.Event()
-        self._troubled: set[str] | None = None
+        self._troubles: dict[str, str] | None = None
         self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
         self._thread.start()
 
@@ -76,6 +79,10 @@ class Rounds:
     def closing(self) -> bool:
         """Whether a round that takes long should end now; what is left goes on another time."""
         return self._closing.is_set()
+
+    def rest(self, seconds: float) -> None:
+        """Wait within a round, but not while it should end."""
+        self._closing.wait(seconds)
 
     def wake(self, name: str) -> None:
         """Have a round come next, whatever its time."""
@@ -112,7 +119,6 @@ class Rounds:
         except DatabaseError as error:
             _log.warning("a round waits for the database", round=each.name, error=str(error))
         except LofiError as error:
-            _log.warning("a round could not be done", round=each.name, error=str(error))
             self._note(each.name, str(error))
         except Exception as error:
             if self._closing.is_set():  # what it uses is being closed
@@ -127,27 +133,28 @@ class Rounds:
             self._note(each.name, None)
 
     def _note(self, name: str, error: str | None) -> None:
-        """Keep what is wrong, or that nothing is any more."""
+        """Keep what is wrong, or that nothing is any more; said again only when it changes."""
         try:
-            if self._troubled is None:
+            if self._troubles is None:
                 with self._studio.database.read() as session:
-                    self._troubled = set(troubles(session))
-            if error is None and name not in self._troubled:
+                    self._troubles = {n: t["error"] for n, t in troubles(session).items()}
+            if self._troubles.get(name) == error:
                 return
+            if error is not None:
+                _log.warning("a round could not be done", round=name, error=error)
             with self._studio.database.write() as session:
                 row = session.get(Preference, _TROUBLE + name)
                 if error is None:
                     if row is not None:
                         session.delete(row)
-                    self._troubled.discard(name)
+                    self._troubles.pop(name, None)
                     return
                 value = {"error": error, "at": now().isoformat()}
                 if row is None:
-                    row = Preference(name=_TROUBLE + name, value=value, updated_by="rounds")
-                    session.add(row)
+                    session.add(Preference(name=_TROUBLE + name, value=value, updated_by="rounds"))
                 else:
                     row.value, row.updated_at = value, now()
-                self._troubled.add(name)
+            self._troubles[name] = error
         except DatabaseError as failed:
             _log.warning("the database does not answer", error=str(failed))
 

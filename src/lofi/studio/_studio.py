@@ -63,12 +63,7 @@ class Studio:
 
     def close(self) -> None:
         """Give back unfinished work and close what is open."""
-        if self.rounds:
-            self.rounds.close()
-            self.rounds = None
-        if self.worker:
-            self.worker.close()
-            self.worker = None
+        self.stop_work()
         if self.api:
             self.api.close()
             self.api = None
@@ -225,8 +220,8 @@ class Studio:
 
     # Work ---------------------------------------------------------------------------------------
 
-    def work(self, lanes: Sequence[str] | None = None) -> WorkerProcess:
-        """Begin to carry out jobs in this process."""
+    def work(self, lanes: Sequence[str] | None = None, *, rounds: bool = True) -> WorkerProcess:
+        """Begin to carry out jobs in this process; and, in the lane `network`, the rounds."""
         url = self.database.url
         if self.database.is_sqlite:
             url = sa.URL.create("sqlite", database=str(self.folder / "queues.db"))
@@ -240,9 +235,18 @@ class Studio:
             alone=self.database.is_sqlite,
         )
         self._schedule_daily(self.settings())
-        if lanes is None or "network" in lanes:
+        if rounds and (lanes is None or "network" in lanes):
             self.rounds = Rounds(self)
         return self.worker
+
+    def stop_work(self) -> None:
+        """Give back what is unfinished, if this process works; somebody else goes on with it."""
+        if self.rounds:
+            self.rounds.close()
+            self.rounds = None
+        if self.worker:
+            self.worker.close()
+            self.worker = None
 
     def _schedule_daily(self, settings: Settings) -> None:
         assert self.worker
