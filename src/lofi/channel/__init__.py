@@ -32,6 +32,7 @@ from lofi.channel._quota import (
     pacific_day,
     states,
 )
+from lofi.channel._site import SiteTrack, site_pages
 from lofi.channel._upload import (
     CHUNK,
     Lookalike,
