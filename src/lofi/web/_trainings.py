@@ -219,12 +219,10 @@ def stop_training(name: Name, who: Admin, studio: TheStudio) -> TrainingDetail:
 
 
 @router.post("/trainings/{name}/resume", tags=["models"], summary="Have a run go on")
-def resume_training(
-    name: Name, who: Admin, studio: TheStudio, longer: Longer | None = None
-) -> TrainingDetail:
+def resume_training(name: Name, longer: Longer, who: Admin, studio: TheStudio) -> TrainingDetail:
     """From its newest checkpoint, with the settings that it was started with."""
-    steps = longer.steps if longer else None
-    return TrainingDetail(**trainings.resume(studio, name, steps=steps, actor=who.name))
+    made = trainings.resume(studio, name, steps=longer.steps, actor=who.name)
+    return TrainingDetail(**made)
 
 
 _BYTES = {
@@ -323,7 +321,12 @@ def compare_models(
     return Comparison(**{**found, "models": [m["name"] for m in found["models"]]})
 
 
-@router.get("/models/{name}/evaluation", tags=["models"], summary="The evaluation of a model")
+@router.get(
+    "/models/{name}/evaluation",
+    tags=["models"],
+    summary="The evaluation of a model",
+    responses={200: {"content": {"application/json": {"example": {"targets": [], "music": {}}}}}},
+)
 def read_evaluation(
     name: Annotated[str, Path(max_length=200, examples=["shipped"])], who: Reader, studio: TheStudio
 ) -> dict[str, Any]:
@@ -335,6 +338,7 @@ def read_evaluation(
     "/models/{name}/evaluation.html",
     tags=["models"],
     summary="The evaluation of a model as a page",
+    responses={200: {"content": {"text/html": {"example": "(a page)"}}}},
     response_class=HTMLResponse,
 )
 def show_evaluation(
