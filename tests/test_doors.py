@@ -39,6 +39,19 @@ COMMANDS = {
     "db": ("upgrade", "downgrade", "current", "check", "backup"),
     "storage": ("check", "gc"),
     "token": ("create", "list", "revoke"),
+    "schedule": (
+        "list",
+        "add",
+        "remove",
+        "plan",
+        "move",
+        "cancel",
+        "answer",
+        "fill",
+        "hours",
+    ),
+    "analytics": ("show", "export", "collect"),
+    "experiment": ("list", "start", "show", "stop", "apply"),
 }
 
 

@@ -229,6 +229,7 @@ def test_a_video_arrives_whole_and_once(api, fake_youtube, faults):
     assert list(fake_youtube.videos) == [video["id"]]
     assert fake_youtube.media[video["id"]] == (hashlib.sha256(data).hexdigest(), len(data))
     assert len(fake_youtube.seen("youtube.videos.insert")) == 1
+    assert not fake_youtube.misplaced, "it goes on to the byte"
 
 
 @pytest.mark.parametrize("status", [404, 410])

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lofi.brief import Brief, InputError, Key, LofiError, read_duration
+from lofi.cli._analytics import analytics_app, experiment_app
 from lofi.cli._common import Config, Json, say, warn
 from lofi.cli._exits import export_app
 from lofi.cli._jobs import jobs_app, opened, showing, track_app
 from lofi.cli._keep import db_app, password, storage_app, token_app
+from lofi.cli._schedule import schedule_app
 
 if TYPE_CHECKING:
     import socket
@@ -29,9 +31,12 @@ serve_app = typer.Typer()
 for _name, _app in (
     ("jobs", jobs_app),
     ("track", track_app),
+    ("schedule", schedule_app),
     ("db", db_app),
     ("storage", storage_app),
     ("token", token_app),
+    ("analytics", analytics_app),
+    ("experiment", experiment_app),
     ("export", export_app),
 ):
     serve_app.add_typer(_app, name=_name)

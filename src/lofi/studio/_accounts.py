@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -73,14 +74,18 @@ def youtube(studio: Studio) -> Api:
 
 def client_of(studio: Studio) -> YouTube:
     """The studio's one client, whoever is connected when it is used."""
-    if studio.api is None:
-        studio.api = YouTube(
-            lambda fresh: access_token(studio, fresh=fresh),
-            QuotaLedger(studio.database, studio.settings),
-            endpoints=endpoints(),
-            sleep=lambda seconds: _rest(studio, seconds),
-        )
-    return studio.api
+    with _making:
+        if studio.api is None:
+            studio.api = YouTube(
+                lambda fresh: access_token(studio, fresh=fresh),
+                QuotaLedger(studio.database, studio.settings),
+                endpoints=endpoints(),
+                sleep=lambda seconds: _rest(studio, seconds),
+            )
+        return studio.api
+
+
+_making = threading.Lock()
 
 
 def _rest(studio: Studio, seconds: float) -> None:

@@ -51,7 +51,7 @@ _SOUNDFONT_FOLDERS = (
 )
 _SOUNDFONTS_TRIED = 6
 _HARDWARE_ENCODERS = ("h264_nvenc", "h264_vaapi", "h264_videotoolbox", "h264_qsv", "h264_amf")
-_IMPORT_NAMES = {"skia-python": "skia", "pyyaml": "yaml"}
+_IMPORT_NAMES = {"skia-python": "skia", "pyyaml": "yaml", "google-auth": "google.auth"}
 
 
 class FoundError(Exception):

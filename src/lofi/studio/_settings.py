@@ -114,6 +114,15 @@ class Daily:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How releases are spread over the calendar."""
+
+    time_zone: str = "UTC"  # of the channel: whose days and hours count
+    spacing_h: float = 12.0  # at least, between two releases
+    per_day: int = 1  # at most
+
+
+@dataclass(frozen=True, slots=True)
 class YouTube:
     """What may be done on YouTube. Nothing is uploaded before `uploads` is true."""
 
@@ -143,6 +152,7 @@ class Settings(BaseSettings):
     server: Server = Field(default_factory=Server)
     work: Work = Field(default_factory=Work)
     daily: Daily = Field(default_factory=Daily)
+    schedule: Scheduling = Field(default_factory=Scheduling)
     youtube: YouTube = Field(default_factory=YouTube)
 
     @classmethod

@@ -20,12 +20,13 @@ import sqlalchemy as sa
 
 from lofi.brief import Brief, InputError, LofiError, find_mood, subseed
 from lofi.picture import check_frame
-from lofi.studio import _jobs
+from lofi.studio import _jobs, _slots
 from lofi.studio._cache import Cache
 from lofi.studio._calendar import next_runs
 from lofi.studio._commission import commission
 from lofi.studio._database import Database
 from lofi.studio._events import record
+from lofi.studio._experiments import named_images
 from lofi.studio._jobs import PRIORITIES, Order
 from lofi.studio._rounds import Rounds
 from lofi.studio._settings import Settings, check_group, check_ranges, check_settings
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from lofi.channel import YouTube
 
 # What may be set while the studio runs; where things lie and who may reach it is set in a file.
-WRITABLE = ("sampling", "generation", "video", "daily", "youtube")
+WRITABLE = ("sampling", "generation", "video", "daily", "schedule", "youtube")
 _OVERRIDES = "settings"
 
 
@@ -108,6 +109,8 @@ class Studio:
             if "daily" in changes:
                 # One that cannot be read would keep the studio from working when it starts again.
                 next_runs(replace(checked.daily, cron=checked.daily.cron or "0 0 * * *"), now())
+            if "schedule" in changes:
+                _slots.rules(checked)
             if row is None:
                 session.add(Preference(name=_OVERRIDES, value=merged, updated_by=actor))
             else:
@@ -295,7 +298,8 @@ class Studio:
     def named_blobs(self) -> set[str]:
         """The hashes of all files that a record names: what is not garbage."""
         with self.database.read() as session:
-            return set(session.scalars(sa.select(Artifact.sha256).distinct()))
+            files = set(session.scalars(sa.select(Artifact.sha256).distinct()))
+            return files | named_images(session)
 
 
 def lock_folder(folder: Path) -> IO[str]:

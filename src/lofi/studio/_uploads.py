@@ -453,7 +453,8 @@ class _Job:
             self.told_at = moment
             with self.studio.database.write() as session:
                 release = self._mine(session)
-                release.detail = {**release.detail, "held": held}
+                kept = {k: v for k, v in release.detail.items() if k not in ("not_before", "tries")}
+                release.detail, release.error = {**kept, "held": held}, None
         else:
             with self.studio.database.read() as session:
                 self._mine(session)
@@ -638,7 +639,10 @@ def finish(studio: Studio, api: YouTube, release_id: int) -> None:
         except LofiError as error:
             tries = release.detail.get("steps", {}).get(name, {}).get("tries", 0)
             until = now() + DELAYS[min(tries, len(DELAYS) - 1)]
-            _note_step(studio, release_id, name, _again(release, name, error, until))
+            noted = _again(release, name, error, until)
+            if tries >= TRIES and not isinstance(error, TransientError):
+                noted["given_up"] = True
+            _note_step(studio, release_id, name, noted)
         else:
             _note_step(studio, release_id, name, {"done": now().isoformat(), "made": made})
 

@@ -129,8 +129,17 @@ def _play(arguments: dict[str, Any], report: Report) -> dict[str, float]:
     return {"duration_s": master.samples.shape[1] / master.rate}
 
 
+def _thumbnail(arguments: dict[str, Any], _report: Report) -> dict[str, Any]:
+    """Draw a thumbnail of `title` and `subtitle` to `path`, in a `palette`; how legible it is."""
+    from lofi import picture
+
+    path = Path(arguments.pop("path"))
+    return asdict(picture.render_thumbnail(path, **arguments))
+
+
 WORK: dict[str, Callable[[dict[str, Any], Report], Any]] = {
     "stage": _stage,
     "measure": _measure,
     "play": _play,
+    "thumbnail": _thumbnail,
 }

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from lofi import __version__
 from lofi.studio import Settings, Studio
 from lofi.web import (
+    _analytics,
     _docs,
     _files,
     _jobs,
@@ -22,6 +23,7 @@ from lofi.web import (
     _orders,
     _problems,
     _releases,
+    _schedule,
     _studio,
     _tracks,
     _trainings,
@@ -42,7 +44,9 @@ _ROUTERS = (
     _files.router,
     _library.router,
     _trainings.router,
+    _analytics.router,
     _releases.router,
+    _schedule.router,
     _studio.router,
     _keep.router,
     _metrics.router,

@@ -1,21 +1,20 @@
-"""What the studio works with and what lies ahead: models, tables, library, schedule, analytics."""
+"""What the studio works with: models, tables, library."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Query, UploadFile
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from lofi.brief import BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
-from lofi.studio import BusyError, analytics, judge_upload, models, upcoming
+from lofi.studio import BusyError, judge_upload, models
 from lofi.web._problems import ProblemError
 from lofi.web._who import Reader, TheStudio, Writer
 
 router = APIRouter()
 
 _LIBRARY_S = 300.0
-_ANALYTICS_S = 60.0
 _NAME_LENGTH = 120
 _SHA256 = "fe09b0d781e6f5a9aba2913a14a479e72aef41dc9312875f86e15ecb85ffca1e"  # in examples
 
@@ -486,188 +485,3 @@ def shown(name: str) -> str:
     """A file's name as text that is safe to print."""
     told = "".join(c if c.isprintable() and c != "\\" else f"\\u{ord(c):04x}" for c in name)
     return told if len(told) <= _NAME_LENGTH else f"{told[:_NAME_LENGTH]}…"
-
-
-# What lies ahead, and what came of it ----------------------------------------------------------
-
-
-class DailyRun(BaseModel):
-    """The daily run, and when it comes next."""
-
-    cron: str | None
-    time_zone: str
-    count: int
-    moods: list[str]
-    duration_s: float
-    next: list[str] = Field(description="Local times with their offset from UTC.")
-
-
-class WaitingJob(BaseModel):
-    """A job that waits for its time."""
-
-    id: str
-    title: str
-    state: str
-    not_before: str
-
-
-class ComingRelease(BaseModel):
-    """A release with a date."""
-
-    id: int
-    track_id: str
-    title: str
-    platform: str
-    state: str
-    privacy: str
-    publish_at: str
-
-
-class Schedule(BaseModel):
-    """What is to come."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "daily": {
-                        "cron": "0 6 * * *",
-                        "time_zone": "Europe/Berlin",
-                        "count": 3,
-                        "moods": ["sleep"],
-                        "duration_s": 180.0,
-                        "next": ["2026-12-01T06:00:00+01:00"],
-                    },
-                    "jobs": [
-                        {
-                            "id": "1f0c22d94c4d1f6e",
-                            "title": "Quiet Harbour",
-                            "state": "queued",
-                            "not_before": "2026-11-30T21:00:00.000Z",
-                        }
-                    ],
-                    "releases": [],
-                }
-            ]
-        }
-    )
-
-    daily: DailyRun
-    jobs: list[WaitingJob]
-    releases: list[ComingRelease]
-
-
-@router.get("/api/schedule", tags=["schedule"], summary="What is to come")
-def read_schedule(studio: TheStudio, _: Reader) -> Schedule:
-    """The daily run, jobs that wait for their time, and releases with a date."""
-    with studio.database.read() as session:
-        return Schedule(**upcoming(session, studio.settings().daily))
-
-
-class MetricName(BaseModel):
-    """A figure that was collected."""
-
-    name: str
-    first_at: str
-    last_at: str
-    points: int
-
-
-class Point(BaseModel):
-    """The sum of a figure over all releases at one moment."""
-
-    at: str
-    value: float
-    figures: int
-
-
-class Series(BaseModel):
-    """A figure over time."""
-
-    name: str
-    of: str = Field(description="`releases`, or `channel`.")
-    points: list[Point]
-
-
-class Group(BaseModel):
-    """A figure of the releases whose tracks are alike."""
-
-    name: str
-    value: str
-    tracks: int
-    releases: int
-    points: int
-    sum: float
-    mean_of_last: float = Field(description="The newest figure of each release, on average.")
-
-
-class Analytics(BaseModel):
-    """What was collected. Where nothing was, there is nothing here: not zeros."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "collected": True,
-                    "names": [
-                        {
-                            "name": "views",
-                            "first_at": "2026-11-01T06:00:00.000Z",
-                            "last_at": "2026-11-30T06:00:00.000Z",
-                            "points": 30,
-                        }
-                    ],
-                    "series": [
-                        {
-                            "name": "views",
-                            "of": "releases",
-                            "points": [
-                                {"at": "2026-11-30T06:00:00.000Z", "value": 1204.0, "figures": 8}
-                            ],
-                        }
-                    ],
-                    "truncated": False,
-                    "by": {
-                        "mood": [
-                            {
-                                "name": "views",
-                                "value": "sleep",
-                                "tracks": 3,
-                                "releases": 3,
-                                "points": 90,
-                                "sum": 20312.0,
-                                "mean_of_last": 301.5,
-                            }
-                        ]
-                    },
-                }
-            ]
-        }
-    )
-
-    collected: bool
-    names: list[MetricName]
-    series: list[Series]
-    truncated: bool
-    by: dict[str, list[Group]] = Field(description="By `mood`, `bpm`, `key`, `palette`.")
-
-
-@router.get("/api/analytics", tags=["analytics"], summary="Figures of releases")
-def read_analytics(
-    studio: TheStudio,
-    _: Reader,
-    name: Annotated[list[str], Query()] = [],  # noqa: B006
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
-    track: Annotated[str | None, Query(max_length=200)] = None,
-) -> Analytics:
-    """Figures over time, and by what the tracks are like."""
-    if any(not text.isprintable() for text in (*name, track or "")):
-        raise InputError("a name holds characters that no name has.")
-
-    def read() -> dict[str, Any]:
-        with studio.database.read() as session:
-            return analytics(session, names=name, since=since, until=until, track_id=track)
-
-    key = repr((sorted(name), since, until, track))
-    return Analytics(**studio.cache.get_or_make("analytics", key, read, ttl_s=_ANALYTICS_S))

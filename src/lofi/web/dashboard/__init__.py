@@ -26,13 +26,21 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lofi.web.dashboard import _door, _models, _overview, _pages, _settings
+from lofi.web.dashboard import (
+    _analytics,
+    _calendar,
+    _door,
+    _models,
+    _overview,
+    _pages,
+    _settings,
+)
 from lofi.web.dashboard._door import attempts
 from lofi.web.dashboard._pages import NAVIGATION, refusal
 
 router = APIRouter(include_in_schema=False)
 
-PAGES = (_pages, _door, _overview, _models, _settings)
+PAGES = (_pages, _door, _overview, _calendar, _analytics, _models, _settings)
 for _page in PAGES:
     router.include_router(_page.router)
 
