@@ -88,7 +88,7 @@ def test_guessing_is_slowed_down_whatever_way_it_takes(tmp_path, migrated, monke
         change = {"present": "no such words", "password": OTHER}
         for _ in range(2):
             told = problem(locked.put("/api/password", json=change), 422, "invalid-input")
-        assert told["errors"][0]["pointer"] == "/present"
+            assert told["errors"][0]["pointer"] == "/present"
         problem(locked.put("/api/password", json=change), 429, "too-many-requests")
         refused = log_in(locked.client)  # the right one, but too late
         assert refused.status_code == 429

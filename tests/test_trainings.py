@@ -15,7 +15,7 @@ from api import Api, problem, serving
 from untrained import write_untrained_model
 
 from lofi.brief import Brief
-from lofi.music import Bounds, Quality, compose, read_course
+from lofi.music import Bounds, Quality, compose, midi_bytes, read_course
 from lofi.studio import ConflictError, Limits, build_dataset, compose_corpus, tokenize, trainings
 from lofi.studio._tables import Event
 from lofi.studio._trainings import claimed
@@ -224,8 +224,8 @@ def test_a_sample_is_heard_once_it_was_played(school: Api):
     folder = models_of(school) / "run" / "samples"
     folder.mkdir(parents=True)
     (folder.parent / "training.json").write_text("{}")
-    score, _ = compose(Brief(seed=1, mood="chill").settled(), bars=4)
-    score.dump_midi(folder / "step-00040.mid")
+    score, plan = compose(Brief(seed=1, mood="chill").settled(), bars=4)
+    (folder / "step-00040.mid").write_bytes(midi_bytes(score, plan, "chill"))
     (folder / "step-00050.mid").write_bytes(b"MThd" + b"x" * 300)
     first = school.get("/api/trainings/run/samples/40.flac")
     assert first.status_code == 200, first.text

@@ -71,6 +71,15 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, str]]]] = {
             "uploads_per_day": ("Uploads a day", "At most"),
         },
     ),
+    "schedule": (
+        "Spreading releases",
+        "How far releases keep apart.",
+        {
+            "time_zone": ("Time zone", "Of the channel: whose days and hours count"),
+            "spacing_h": ("Spacing", "Hours at least between two releases"),
+            "per_day": ("Releases a day", "At most"),
+        },
+    ),
 }
 _MAKING = ("generation", "sampling", "video", "daily")  # the others are policies
 
