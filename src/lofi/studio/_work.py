@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lofi.brief import InputError, LofiError
+from lofi.brief import BPM_RANGE, InputError, LofiError
 from lofi.music import Bounds, Quality, RejectedError
 from lofi.studio._commission import Commission, to_plain
 from lofi.studio._files import sha256_of, shown_name
@@ -133,6 +133,39 @@ def _measured(library: Any, bounds: Bounds, quality: Quality, path: Path) -> dic
     }
 
 
+_HEARD = Bounds(max_bytes=200_000, max_notes=5_000, max_bars=64)
+
+
+def _play(arguments: dict[str, Any], report: Report) -> dict[str, float]:
+    """Play the MIDI file `path`, a few bars of a model in training, into the FLAC file `out`.
+
+    In the chill mood, as it was written for (`lofi.music._audition`), with the built-in
+    instruments. Raises InputError for a file that cannot be read or is no short piece.
+    """
+    from lofi import music, sound
+    from lofi.brief import find_mood
+
+    path, out = Path(arguments["path"]), Path(arguments["out"])
+    try:
+        score, _ = music.read_midi(path, _HEARD)
+    except RejectedError as error:
+        raise InputError(f"{path.name} cannot be played: {error}.") from error
+    measured = music.measure(score)
+    bpm = measured.bpm
+    if not BPM_RANGE[0] <= bpm <= BPM_RANGE[1]:
+        raise InputError(f"{path.name} cannot be played: {bpm:g} bpm.")
+    master = sound.render(
+        score,
+        bars=measured.bars,
+        bpm=bpm,
+        bundle=find_mood("chill").bundle,
+        seed=1,
+        progress=lambda share: report("play", share),
+    )
+    sound.write_flac(out, master.samples, master.rate, tags={"title": path.stem})
+    return {"duration_s": master.samples.shape[1] / master.rate}
+
+
 def _thumbnail(arguments: dict[str, Any], _report: Report) -> dict[str, Any]:
     """Draw a thumbnail of `title` and `subtitle` to `path`, in a `palette`; how legible it is."""
     from lofi import picture
@@ -145,5 +178,6 @@ WORK: dict[str, Callable[[dict[str, Any], Report], Any]] = {
     "stage": _stage,
     "measure": _measure,
     "hear": _hear,
+    "play": _play,
     "thumbnail": _thumbnail,
 }

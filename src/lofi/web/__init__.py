@@ -17,6 +17,7 @@ from lofi.web import (
     _docs,
     _files,
     _jobs,
+    _keep,
     _library,
     _listings,
     _live,
@@ -28,6 +29,7 @@ from lofi.web import (
     _schedule,
     _studio,
     _tracks,
+    _trainings,
     dashboard,
 )
 from lofi.web._limits import Limiter
@@ -46,11 +48,13 @@ _ROUTERS = (
     _files.router,
     _listings.router,
     _library.router,
+    _trainings.router,
     _analytics.router,
     _releases.router,
     _community.router,
     _schedule.router,
     _studio.router,
+    _keep.router,
     _metrics.router,
     _live.router,
     _docs.router,
@@ -94,6 +98,7 @@ def create_app(studio: Studio) -> FastAPI:
     app.state.metrics = metrics
     app.state.hub = hub
     app.state.health = _studio.Health(studio)
+    app.state.doctor = _keep.Doctor(studio)
     _problems.install(app)
     for router in _ROUTERS:
         app.include_router(router)

@@ -205,6 +205,16 @@ class CorpusInfo(BaseModel):
     tokens: int | None = None
 
 
+class EvaluationInfo(BaseModel):
+    """How a model was evaluated, in short."""
+
+    problem: str | None = Field(description="Why the report cannot be read.")
+    tracks: int | None
+    reached: int | None = Field(description="Targets that it reached, of those that were judged.")
+    judged: int | None
+    of_sha256: str | None = Field(description="Of which graph: another one than now is older.")
+
+
 class ModelInfo(BaseModel):
     """A model, as its card tells of it."""
 
@@ -219,7 +229,11 @@ class ModelInfo(BaseModel):
     train_tokens: int | None = None
     val_loss_nats_per_token: float | None = None
     val_bits_per_note: float | None = None
+    fine_tuned_from: str | None = Field(None, description="The hash of the model it began from.")
     corpora: list[CorpusInfo] = []
+    evaluation: EvaluationInfo | None = Field(
+        None, description="`GET /api/models/{name}/evaluation` has it whole."
+    )
 
 
 class Models(BaseModel):

@@ -12,7 +12,8 @@ in PAGES. What templates may use:
 - `<button data-do="POST /api/…" data-body='{…}' data-confirm="…" data-done="refresh|/path|text">`
   asks the API; what goes wrong is told with its remedy.
 - `<form data-do="POST /api/…" data-keep="name">` sends its fields as JSON (`data-type="number"`,
-  `"list"`, `"bool"` or `"json"` on a field; empty ones are left out, or null with `data-null`).
+  `"list"`, `"bool"` or `"json"` on a field; empty ones are left out, or null with `data-null`; with
+  `data-changed` so are those that are as the page was drawn).
   With `data-keep` what was typed outlives a lost connection and a closed tab. Ctrl+Enter sends it.
 - `<section id="…" data-live="job track …">` is drawn anew when events of these kinds arrive.
 - `<figure data-chart='{…}'>` is drawn at its real width by `charts.js` (macro `figure`).
@@ -32,15 +33,17 @@ from lofi.web.dashboard import (
     _community,
     _create,
     _door,
+    _models,
     _overview,
     _pages,
+    _settings,
 )
 from lofi.web.dashboard._door import attempts
 from lofi.web.dashboard._pages import NAVIGATION, refusal
 
 router = APIRouter(include_in_schema=False)
 
-PAGES = (_pages, _door, _overview, _create, _calendar, _analytics, _community)
+PAGES = (_pages, _door, _overview, _create, _calendar, _analytics, _community, _models, _settings)
 for _page in PAGES:
     router.include_router(_page.router)
 
