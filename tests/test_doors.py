@@ -52,6 +52,8 @@ COMMANDS = {
         "fill",
         "hours",
     ),
+    "analytics": ("show", "export", "collect"),
+    "experiment": ("list", "start", "show", "stop", "apply"),
 }
 
 

@@ -57,6 +57,10 @@ COSTS: dict[str, tuple[str, int]] = {
     "youtube.videos.list": ("units", 1),
     "youtube.videos.update": ("units", 50),
     "youtubeAnalytics.reports.query": ("reports", 1),
+    "youtubereporting.jobs.create": ("reports", 1),
+    "youtubereporting.jobs.list": ("reports", 1),
+    "youtubereporting.jobs.reports.list": ("reports", 1),
+    "youtubereporting.media.download": ("reports", 1),
 }
 
 

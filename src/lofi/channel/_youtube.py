@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from lofi.brief import InputError, LofiError
 from lofi.channel._quota import COSTS, Ledger
@@ -142,8 +142,8 @@ REASONS: dict[str, Reason] = {
     "accessNotConfigured": Reason(
         AuthError,
         "the API is switched off in your Google project",
-        "Enable `YouTube Data API v3` and `YouTube Analytics API` in the Google Cloud console "
-        "(APIs & Services, Library).",
+        "Enable `YouTube Data API v3`, `YouTube Analytics API` and `YouTube Reporting API` in the "
+        "Google Cloud console (APIs & Services, Library).",
     ),
     "accountTerminated": Reason(AuthError, "YouTube has closed the account", _LOOK),
     "channelClosed": Reason(AuthError, "the channel is closed", _LOOK),
@@ -321,6 +321,10 @@ ROUTES: dict[str, Route] = {
     "youtube.videos.list": Route("GET", "youtube/v3/videos"),
     "youtube.videos.update": Route("PUT", "youtube/v3/videos"),
     "youtubeAnalytics.reports.query": Route("GET", "v2/reports"),
+    "youtubereporting.jobs.create": Route("POST", "v1/jobs", False),
+    "youtubereporting.jobs.list": Route("GET", "v1/jobs"),
+    "youtubereporting.jobs.reports.list": Route("GET", "v1/jobs/{jobId}/reports"),
+    "youtubereporting.media.download": Route("GET", "v1/media/{+resourceName}"),
 }
 
 
@@ -330,16 +334,22 @@ class Endpoints:
 
     data: str = "https://youtube.googleapis.com"
     analytics: str = "https://youtubeanalytics.googleapis.com"
+    reporting: str = "https://youtubereporting.googleapis.com"
 
     @classmethod
     def at(cls, url: str) -> Endpoints:
-        """Both at one address of this machine. Raises InputError for any other: keys go there."""
+        """All at one address of this machine. Raises InputError for any other: keys go there."""
         if not is_local(url):
             raise InputError(
                 f"{url[:80]!r} is no address of this machine such as http://127.0.0.1:8080. The "
                 "account's key is sent to Google, or for tests to this machine, and nowhere else."
             )
-        return cls(url.rstrip("/"), url.rstrip("/"))
+        return cls(*3 * (url.rstrip("/"),))
+
+    def of(self, method: str) -> str:
+        """Where the API of a method answers."""
+        bases = {"youtubeAnalytics": self.analytics, "youtubereporting": self.reporting}
+        return bases.get(method.partition(".")[0], self.data)
 
     def trusts(self, url: str) -> bool:
         """Whether a key may be sent to an address that YouTube gave: an upload session."""
@@ -438,9 +448,10 @@ def build(
     route = ROUTES.get(method)
     if route is None:
         raise InputError(f"there is no method {method!r}. There are {', '.join(ROUTES)}.")
-    base = endpoints.analytics if method.startswith("youtubeAnalytics.") else endpoints.data
-    query = urlencode([(name, _value(v)) for name, v in (params or {}).items() if v is not None])
-    url = f"{base}/{route.path}" + (f"?{query}" if query else "")
+    given = {name: _value(v) for name, v in (params or {}).items() if v is not None}
+    path = re.sub(r"\{(\w+)\}", lambda m: quote(given.pop(m[1]), safe=""), route.path)
+    query = urlencode(given)
+    url = f"{endpoints.of(method)}/{path}" + (f"?{query}" if query else "")
     if media is not None:
         return Request(route.verb, url, {"Content-Type": media.media_type}, media.data)
     if body is not None:
@@ -475,6 +486,10 @@ class Api(Protocol):
         `method` is the name in Google's discovery documents. Quota is reserved before anything is
         sent: QuotaError where it does not suffice. Other errors: see YouTubeError.
         """
+        ...
+
+    def download(self, method: str, url: str) -> bytes:
+        """The file at an address that YouTube gave, with the cost of a method."""
         ...
 
 
@@ -516,6 +531,10 @@ class YouTube:
         """See Api."""
         request = build(method, params=params, body=body, media=media, endpoints=self.endpoints)
         return self.ask(method, request).json()
+
+    def download(self, method: str, url: str) -> bytes:
+        """See Api. Raises InputError for an address that the key may not be sent to."""
+        return self.ask(method, Request(ROUTES[method].verb, url)).content
 
     def ask(self, method: str, request: Request) -> Answer:
         """Send the request of a method, with its cost and its tries."""

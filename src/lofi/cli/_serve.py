@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lofi.brief import Brief, InputError, Key, LofiError, read_duration
+from lofi.cli._analytics import analytics_app, experiment_app
 from lofi.cli._common import Config, Json, say, warn
 from lofi.cli._exits import export_app
 from lofi.cli._jobs import jobs_app, opened, showing, track_app
@@ -36,6 +37,8 @@ for _name, _app in (
     ("db", db_app),
     ("storage", storage_app),
     ("token", token_app),
+    ("analytics", analytics_app),
+    ("experiment", experiment_app),
     ("export", export_app),
 ):
     serve_app.add_typer(_app, name=_name)

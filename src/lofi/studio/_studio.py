@@ -25,6 +25,7 @@ from lofi.studio._calendar import next_runs
 from lofi.studio._commission import commission
 from lofi.studio._database import Database
 from lofi.studio._events import record
+from lofi.studio._experiments import named_images
 from lofi.studio._jobs import PRIORITIES, Order
 from lofi.studio._rounds import Rounds
 from lofi.studio._settings import Settings, check_group, check_settings
@@ -288,7 +289,8 @@ class Studio:
     def named_blobs(self) -> set[str]:
         """The hashes of all files that a record names: what is not garbage."""
         with self.database.read() as session:
-            return set(session.scalars(sa.select(Artifact.sha256).distinct()))
+            files = set(session.scalars(sa.select(Artifact.sha256).distinct()))
+            return files | named_images(session)
 
 
 def lock_folder(folder: Path) -> IO[str]:

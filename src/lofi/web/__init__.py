@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from lofi import __version__
 from lofi.studio import Settings, Studio
 from lofi.web import (
+    _analytics,
     _docs,
     _files,
     _jobs,
@@ -42,6 +43,7 @@ _ROUTERS = (
     _files.router,
     _listings.router,
     _library.router,
+    _analytics.router,
     _releases.router,
     _schedule.router,
     _studio.router,
