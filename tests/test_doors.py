@@ -41,6 +41,7 @@ COMMANDS = {
     "db": ("upgrade", "downgrade", "current", "check"),
     "storage": ("check", "gc"),
     "token": ("create", "list", "revoke"),
+    "community": ("list", "sync"),
     "schedule": (
         "list",
         "add",

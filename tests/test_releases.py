@@ -28,7 +28,17 @@ from youtube import FORCE_SSL, PIECE, FakeYouTube, Fault, connected
 
 from lofi.brief import InputError, LofiError
 from lofi.channel import AuthError, QuotaError, UploadLimitError
-from lofi.studio import ConflictError, Settings, Studio, accounts, releases, rounds, tracks, uploads
+from lofi.studio import (
+    ConflictError,
+    Settings,
+    Studio,
+    accounts,
+    listings,
+    releases,
+    rounds,
+    tracks,
+    uploads,
+)
 from lofi.studio._cache import Cache
 from lofi.studio._checks import CHECKS, BrokenError, Scope
 from lofi.studio._database import Database
@@ -309,6 +319,20 @@ def test_what_the_preflight_keeps_back_does_not_go_out(house, channel):
     change(house, releases.retry, house.settings(), release)
     carry(house)
     assert state(house, release) == "uploaded"
+
+
+def test_a_changed_listing_is_sent_as_it_was_approved(house, channel):
+    track = put(house)
+    release = plan(house, track)
+    change(house, listings.change, track, listings.Edit(title="Harbour at Night"))
+    carry(house)
+    assert state(house, release) == "failed"
+    assert not channel.seen("youtube.videos.insert"), "nobody has approved these words"
+    change(house, tracks.decide, track, "approved", privacy="public")
+    plan(house, track)
+    carry(house)
+    (sent,) = channel.seen("youtube.videos.insert")
+    assert sent.body["snippet"]["title"] == "Harbour at Night"
 
 
 def test_a_damaged_video_is_not_what_was_approved(house, channel):

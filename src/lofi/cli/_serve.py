@@ -17,6 +17,7 @@ import typer
 from lofi.brief import Brief, InputError, Key, LofiError, read_duration
 from lofi.cli._analytics import analytics_app, experiment_app
 from lofi.cli._common import Config, Json, say, warn
+from lofi.cli._community import community_app
 from lofi.cli._exits import export_app
 from lofi.cli._jobs import jobs_app, opened, showing, track_app
 from lofi.cli._keep import db_app, password, storage_app, token_app
@@ -39,6 +40,7 @@ for _name, _app in (
     ("token", token_app),
     ("analytics", analytics_app),
     ("experiment", experiment_app),
+    ("community", community_app),
     ("export", export_app),
 ):
     serve_app.add_typer(_app, name=_name)

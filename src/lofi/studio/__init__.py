@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lofi.studio import _accounts as accounts
     from lofi.studio import _analytics as analytics
     from lofi.studio import _calendar as calendar
+    from lofi.studio import _community as community
     from lofi.studio import _experiments as experiments
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
@@ -190,6 +191,7 @@ _MODULES = {
     "accounts": "_accounts",
     "analytics": "_analytics",
     "calendar": "_calendar",
+    "community": "_community",
     "experiments": "_experiments",
     "figures": "_figures",
     "jobs": "_jobs",
@@ -246,6 +248,7 @@ __all__ = [
     "calendar",
     "collect_garbage",
     "commission",
+    "community",
     "compose_corpus",
     "corpus_diversity",
     "corpus_stats",

@@ -54,6 +54,7 @@ class Round:
 ROUNDS: tuple[Round, ...] = (
     Round("uploads", 5.0, "_uploads:upload_due"),
     Round("releases", 30.0, "_uploads:look_after"),
+    Round("comments", 900.0, "_comments:sync_round"),
     Round("slots", 60.0, "_slots:fill_round"),
     Round("figures", 900.0, "_analytics:collect_round"),
     Round("experiments", 300.0, "_experiments:tick"),

@@ -13,6 +13,7 @@ from lofi import __version__
 from lofi.studio import Settings, Studio
 from lofi.web import (
     _analytics,
+    _community,
     _docs,
     _files,
     _jobs,
@@ -45,6 +46,7 @@ _ROUTERS = (
     _library.router,
     _analytics.router,
     _releases.router,
+    _community.router,
     _schedule.router,
     _studio.router,
     _metrics.router,
