@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
+    from lofi.studio import _details as details
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _models as models
+    from lofi.studio import _remakes as remakes
     from lofi.studio import _tracks as tracks
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
@@ -75,9 +77,11 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
+    "details": "_details",
     "figures": "_figures",
     "jobs": "_jobs",
     "models": "_models",
+    "remakes": "_remakes",
     "tracks": "_tracks",
 }  # whose functions are used by the module's name
 
@@ -88,11 +92,11 @@ __all__ = [
     "NotFoundError", "Ordered", "Overdue", "Package", "Report", "Seen", "Settings", "Stage",
     "Studio", "TimedChord", "TimedNote", "TimedSection", "Timeline", "Watch", "access",
     "analytics", "build_dataset", "collect_garbage", "commission", "compose_corpus",
-    "corpus_diversity", "corpus_stats", "default_settings", "deliver", "draw_stats", "evaluate",
+    "corpus_diversity", "corpus_stats", "default_settings", "deliver", "details", "draw_stats", "evaluate",
     "events", "examine", "figures", "import_corpora", "jobs", "judge_upload", "lanes_of",
     "load_settings", "lock_folder", "make", "make_many", "models", "once", "open_database",
     "open_studio", "order_or_resume", "processes", "read_card", "read_entries", "read_head",
-    "read_timeline", "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way",
+    "read_timeline", "remakes", "run_stage", "stage_key", "tokenize", "tracks", "train_model", "under_way",
     "upcoming", "watch", "write_score",
 ]  # fmt: skip
 

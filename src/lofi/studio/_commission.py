@@ -21,11 +21,25 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Remake:
+    """The track that is made again, under its own name: a new version of it, and no other track.
+
+    `title` is what it is called by now, which its pictures show; `picture_seed` settles the room
+    they show, as the seed of the brief does where a track is made for the first time.
+    """
+
+    track_id: str
+    title: str
+    picture_seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Commission:
     """What a track is made from: the brief and all that decides how it turns out.
 
     `asked` is the brief as it was given, `brief` the same settled. Paths are absolute; `model` is
     None for the shipped one. The hashes are those of the files when the track was asked for.
+    `remake` is None for a track that is made for the first time.
     """
 
     asked: Brief
@@ -38,12 +52,15 @@ class Commission:
     sampling: Sampling
     generation: Generation
     video: Video
+    remake: Remake | None = None
 
     @property
     def title(self) -> str:
-        """What the track is called: decided by mood, palette and seed."""
+        """What the track is called: decided by mood, palette and seed, or by a person since."""
         from lofi.channel import name_track
 
+        if self.remake:
+            return self.remake.title
         assert self.brief.mood
         assert self.brief.palette
         return name_track(self.brief.mood, self.brief.palette, self.brief.seed)
@@ -51,6 +68,8 @@ class Commission:
     @property
     def track_id(self) -> str:
         """The package's name: the title and a hash of what makes the sound and the picture."""
+        if self.remake:
+            return self.remake.track_id
         told = json.dumps(
             [
                 __version__,
@@ -63,6 +82,11 @@ class Commission:
         )
         digest = hashlib.sha256(told.encode()).hexdigest()[:8]
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") + "-" + digest
+
+    @property
+    def picture_seed(self) -> int:
+        """What settles the room that video and thumbnail show."""
+        return self.remake.picture_seed if self.remake else self.brief.seed
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values; `from_json` gives back an equal commission."""

@@ -69,6 +69,7 @@ def submit(
             delay_s=_delay_s(order.not_before),
             dedup_key=order.dedup_key,
             requested_by=actor,
+            track_id=order.commission.remake.track_id if order.commission.remake else None,
         )
         session.add(job)
         session.flush()

@@ -68,7 +68,7 @@ def _judge(studio: Studio, data: bytes, arguments: dict[str, Any]) -> dict[str, 
     if not _one.acquire(timeout=_PATIENCE_S):
         raise BusyError("other files are being judged. Try again in a minute.")
     try:
-        with _scratch(studio.folder / "scratch") as folder:
+        with scratch(studio.folder / "scratch") as folder:
             path = folder / "upload.mid"
             path.write_bytes(data)
             try:
@@ -89,7 +89,7 @@ def _judge(studio: Studio, data: bytes, arguments: dict[str, Any]) -> dict[str, 
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
+def scratch(folder: Path) -> Iterator[Path]:
     """A folder of its own that is gone afterwards; so are those a killed process left here."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.iterdir():

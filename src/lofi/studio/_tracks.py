@@ -554,6 +554,82 @@ def standing_approval(session: Session, track: Track) -> Approval | None:
     return last if last and last.decision == "approved" and track.deleted_at is None else None
 
 
+# Its package ------------------------------------------------------------------------------------
+
+
+def put_package(
+    session: Session, facts: dict[str, Any], *, job_id: str, package_sha256: str
+) -> Track:
+    """Have a track be the package that a job made; a new one is put on the shelf.
+
+    `facts` are its `track.json`, `package_sha256` the hash of that file. What a person has decided
+    about exactly these bytes holds again; else they wait to be looked at. A track that is there
+    keeps its title, which may be a person's.
+    """
+    track = session.get(Track, facts["id"])
+    if track is None:
+        track = Track(id=facts["id"], title=facts["title"], tags=[], note="", state="review")
+        session.add(track)
+    elif track.package_sha256 != package_sha256:
+        track.state = _decided(session, track.id, package_sha256) or "review"
+    brief, measured = facts["brief"], facts["measured"]
+    track.mood, track.seed = brief["mood"], brief["seed"]
+    track.palette, track.template = brief["palette"], brief["template"]
+    track.bpm, track.key = measured["bpm"], measured["key"] or facts["plan"]["key"]
+    track.duration_s, track.lufs = measured["duration_s"], measured["lufs"]
+    track.verdict, track.facts = facts["originality"]["verdict"], facts
+    track.search = search_text(track)
+    track.job_id, track.package_sha256 = job_id, package_sha256
+    if track.updated_at is None:
+        track.updated_at = now()
+    else:
+        _touch(track)
+    return track
+
+
+def _decided(session: Session, track_id: str, package_sha256: str) -> str | None:
+    """The last decision about these bytes."""
+    return session.scalar(
+        sa.select(Approval.decision)
+        .where(Approval.track_id == track_id, Approval.package_sha256 == package_sha256)
+        .order_by(Approval.id.desc())
+        .limit(1)
+    )
+
+
+def release_states(session: Session, track_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The newest release of each of some tracks, where there is one that was not cancelled."""
+    rows = session.scalars(
+        sa.select(Release)
+        .where(Release.track_id.in_(track_ids), Release.state != "cancelled")
+        .order_by(Release.id)
+    )
+    return {
+        r.track_id: {
+            "id": r.id,
+            "platform": r.platform,
+            "state": r.state,
+            "privacy": r.privacy,
+            "publish_at": told(r.publish_at),
+            "remote_id": r.remote_id,
+            "error": r.error,
+        }
+        for r in rows
+    }
+
+
+def counts(session: Session) -> dict[str, int]:
+    """How many tracks there are in each state; `deleted` are in none of them."""
+    rows = session.execute(
+        sa.select(Track.state, sa.func.count())
+        .where(Track.deleted_at.is_(None))
+        .group_by(Track.state)
+    )
+    away = sa.select(sa.func.count()).select_from(Track).where(Track.deleted_at.is_not(None))
+    found = dict.fromkeys(STATES, 0) | dict(rows.tuples().all())
+    return found | {"deleted": session.scalar(away) or 0}
+
+
 # Deleting --------------------------------------------------------------------------------------
 
 

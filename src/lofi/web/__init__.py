@@ -12,6 +12,8 @@ from starlette.middleware import Middleware
 from lofi import __version__
 from lofi.studio import Settings, Studio
 from lofi.web import (
+    _bulk,
+    _details,
     _docs,
     _files,
     _jobs,
@@ -36,6 +38,8 @@ _ROUTERS = (
     _orders.router,
     _jobs.router,
     _tracks.router,
+    _bulk.router,
+    _details.router,
     _files.router,
     _library.router,
     _studio.router,

@@ -292,10 +292,11 @@ def list_tags(studio: TheStudio, _: Reader) -> Tags:
 @router.get("/api/tracks/{track_id}", summary="A track")
 def read_track(track_id: str, response: Response, studio: TheStudio, _: Reader) -> Track:
     """All that is known of a track; of a deleted one, too."""
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
-def _told(studio: Studio, track_id: str, response: Response) -> Track:
+def told_track(studio: Studio, track_id: str, response: Response) -> Track:
+    """A track as it is now; the header `ETag` has its version."""
     with studio.database.read() as session:
         found = tracks.view(
             session,
@@ -364,7 +365,7 @@ def patch_track(
             version=_version(if_match),
         )
     studio.cache.forget("tracks", "tags")
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
 @contextmanager
@@ -393,7 +394,7 @@ def restore_track(track_id: str, response: Response, studio: TheStudio, who: Wri
     with studio.database.write() as session:
         tracks.restore(session, track_id, actor=who.name)
     studio.cache.forget("tracks", "tags")
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
 class Approve(BaseModel):
@@ -449,7 +450,7 @@ def approve_track(
             note=body.note,
             package_sha256=body.package_sha256,
         )
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
 @router.post("/api/tracks/{track_id}/reject", summary="Reject a package", responses=_STALE)
@@ -470,4 +471,4 @@ def reject_track(
             note=body.note,
             package_sha256=body.package_sha256,
         )
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
