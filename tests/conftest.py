@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["servers", "api", "jobs"]
+pytest_plugins = ["servers", "api", "jobs", "browser"]
 
 
 @pytest.fixture(scope="session")

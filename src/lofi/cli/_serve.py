@@ -16,6 +16,7 @@ import typer
 
 from lofi.brief import Brief, InputError, Key, LofiError, read_duration
 from lofi.cli._common import Config, Json, say, warn
+from lofi.cli._exits import export_app
 from lofi.cli._jobs import jobs_app, opened, showing, track_app
 from lofi.cli._keep import db_app, password, storage_app, token_app
 
@@ -31,6 +32,7 @@ for _name, _app in (
     ("db", db_app),
     ("storage", storage_app),
     ("token", token_app),
+    ("export", export_app),
 ):
     serve_app.add_typer(_app, name=_name)
 serve_app.command()(password)

@@ -17,6 +17,6 @@ from lofi.originality._twins import fingerprint, group_twins
 
 __all__ = [
     "Drawn", "DrawnNote", "Library", "Match", "Melody", "Report", "Thresholds", "Works",
-    "build_library", "check", "draw_match", "fingerprint", "group_twins", "load_library", "melodies",
-    "merge_libraries", "read_works", "save_library",
+    "build_library", "check", "draw_match", "fingerprint", "group_twins", "load_library",
+    "melodies", "merge_libraries", "read_works", "save_library",
 ]  # fmt: skip

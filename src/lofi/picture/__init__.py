@@ -23,6 +23,7 @@ __all__ = [
     "Legibility",
     "Panel",
     "check_frame",
+    "render_cover",
     "render_histograms",
     "render_roll",
     "render_thumbnail",
@@ -127,6 +128,17 @@ def still(
         width=width,
         height=height,
     )
+
+
+def render_cover(path: Path, *, palette: str, seed: int) -> None:
+    """Write a square JPEG of 3000 x 3000, as distributors and podcast directories ask for.
+
+    It shows the room of that palette and seed, without words. Raises InputError for an unknown
+    palette, OSError when the file cannot be written.
+    """
+    from lofi.picture import _video
+
+    _video.render_cover(path, palette=palette, seed=seed)
 
 
 def render_histograms(

@@ -23,6 +23,7 @@ from symusic import Score
 
 from lofi.brief import PALETTES, TEMPLATES, InputError, LofiError, one_of
 from lofi.picture._features import BANDS, listen
+from lofi.picture._files import write_whole
 from lofi.picture._frame import check_frame
 from lofi.picture._motion import Moment, Show, title_drawing
 from lofi.picture._scene import Pixels, build_scene
@@ -105,6 +106,28 @@ def still(
     melody = [(0.15, 64.0), (0.5, 67.0), (0.9, 72.0), (1.3, 76.0), (1.7, 69.0)]
     Show(stage, template).draw(Moment(1.3, bands, kick=0.5, sparks=melody))
     return to_rgb(stage.frame)
+
+
+COVER_PX = 3000
+# The scene is 16:9; its lowest ninth is for what moves to the music, and is left out of a cover.
+_COVER_SCENE = (6016, 3384)
+_COVER_QUALITY = 92
+
+
+def render_cover(path: Path, *, palette: str, seed: int) -> None:
+    """See `lofi.picture.render_cover`."""
+    import skia
+
+    scene = build_scene(one_of(palette, PALETTES, "palette"), seed, *_COVER_SCENE)
+    stage = Stage(scene, title_drawing(scene.colours, "bars", "", ""))
+    left = (_COVER_SCENE[0] - COVER_PX) // 2
+    square = to_rgb(stage.frame)[:COVER_PX, left : left + COVER_PX]
+    alpha = np.full((COVER_PX, COVER_PX, 1), 255, np.uint8)
+    picture = skia.Image.fromarray(
+        np.concatenate([square, alpha], axis=2), colorType=skia.kRGBA_8888_ColorType
+    )
+    data = picture.encodeToData(skia.EncodedImageFormat.kJPEG, _COVER_QUALITY)
+    write_whole(path, bytes(data))
 
 
 def _check_audio(audio: NDArray[np.float32], rate: int) -> None:

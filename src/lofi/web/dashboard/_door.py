@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from lofi.brief import InputError
@@ -29,7 +29,7 @@ Password = Annotated[str, Form(max_length=1000)]
 
 
 @router.get("/login")
-def login_page(request: Request, next: str = "/") -> Response:
+def login_page(request: Request, back: Annotated[str, Query(alias="next")] = "/") -> Response:
     """Asks for the password; who needs none is sent on."""
     studio: Studio = request.app.state.studio
     try:
@@ -38,13 +38,15 @@ def login_page(request: Request, next: str = "/") -> Response:
         with studio.database.read() as session:
             known = access.has_password(session)
         return page(
-            request, None, "login.html", title="Log in", next=_ours(next), known=known, wrong=""
+            request, None, "login.html", title="Log in", next=_ours(back), known=known, wrong=""
         )
-    return RedirectResponse(_ours(next), 303)
+    return RedirectResponse(_ours(back), 303)
 
 
 @router.post("/login")
-def login(request: Request, password: Password, next: Annotated[str, Form()] = "/") -> Response:
+def login(
+    request: Request, password: Password, back: Annotated[str, Form(alias="next")] = "/"
+) -> Response:
     """Begin a session."""
     studio: Studio = request.app.state.studio
     address = (request.client or ("unknown",))[0]
@@ -53,16 +55,16 @@ def login(request: Request, password: Password, next: Annotated[str, Form()] = "
     if wait_s:
         wrong = f"Too many attempts. Wait {wait_s:.0f} s, then try again."
         return page(
-            request, None, "login.html", status=429, title="Log in", next=_ours(next), known=True,
+            request, None, "login.html", status=429, title="Log in", next=_ours(back), known=True,
             wrong=wrong,
         )  # fmt: skip
     secret = access.log_in(studio.database, password, agent=request.headers.get("user-agent", ""))
     if secret is None:
         return page(
-            request, None, "login.html", status=401, title="Log in", next=_ours(next), known=True,
+            request, None, "login.html", status=401, title="Log in", next=_ours(back), known=True,
             wrong="That is not the password. Forgotten? `lofi password` sets another.",
         )  # fmt: skip
-    return _with_session(request, RedirectResponse(_ours(next), 303), secret)
+    return _with_session(request, RedirectResponse(_ours(back), 303), secret)
 
 
 @router.post("/logout")
@@ -131,4 +133,4 @@ def _with_session(request: Request, answer: Response, secret: str) -> Response:
 def _ours(path: str) -> str:
     """A path of this server to go on to; never another site."""
     plain = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
-    return path if plain and len(path) < 2000 else "/"  # noqa: PLR2004
+    return path if plain and len(path) < 2000 else "/"

@@ -153,7 +153,7 @@ def html(request: Request, text: str, status: int = 200) -> Response:
 
 def refusal(request: Request, kind: Kind, detail: str, remedy: str) -> Response:
     """A problem as a page; who has to log in is sent there, and comes back afterwards."""
-    if kind.status == 401:  # noqa: PLR2004
+    if kind.status == 401:
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(back)}", 303)
     return page(
@@ -189,7 +189,7 @@ def clock(seconds: float | None) -> str:
 def human_bytes(count: float) -> str:
     """12.4 MB, in powers of a thousand."""
     for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:  # noqa: PLR2004
+        if abs(count) < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
