@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lofi.picture._frame import check_frame
-from lofi.picture._legibility import Legibility
+from lofi.picture._legibility import MIN_CAP_HEIGHT_SHARE, MIN_CONTRAST, Legibility
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lofi.picture._charts import Panel
 
 __all__ = [
+    "MIN_CAP_HEIGHT_SHARE",
+    "MIN_CONTRAST",
     "Legibility",
     "Panel",
     "check_frame",
@@ -28,6 +30,7 @@ __all__ = [
     "render_roll",
     "render_thumbnail",
     "render_video",
+    "shrink",
     "still",
     "write_evaluation",
 ]
@@ -104,6 +107,16 @@ def render_thumbnail(
     return _thumbnail.render_thumbnail(
         path, palette=palette, title=title, subtitle=subtitle, seed=seed
     )
+
+
+def shrink(picture: bytes, width: int) -> bytes:
+    """A JPEG or PNG as a JPEG of that width or its own, whichever is less.
+
+    Raises InputError for what is no picture.
+    """
+    from lofi.picture import _thumbnail
+
+    return _thumbnail.shrink(picture, width)
 
 
 def still(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lofi.studio._catalogue import import_corpora, read_card
     from lofi.studio._child import Child, Crashed, Overdue
     from lofi.studio._commission import Commission, commission
+    from lofi.studio._compared import Compared, compare
     from lofi.studio._composed import compose_corpus, corpus_diversity
     from lofi.studio._database import Database, DatabaseError
     from lofi.studio._dataset import FEW_FILES, build_dataset, train_model
@@ -60,6 +61,7 @@ _HOME = {
     "_catalogue": ("import_corpora", "read_card"),
     "_child": ("Child", "Crashed", "Overdue"),
     "_commission": ("Commission", "commission"),
+    "_compared": ("Compared", "compare"),
     "_composed": ("compose_corpus", "corpus_diversity"),
     "_database": ("Database", "DatabaseError"),
     "_dataset": ("FEW_FILES", "build_dataset", "train_model"),
@@ -105,6 +107,7 @@ __all__ = [
     "BusyError",
     "Child",
     "Commission",
+    "Compared",
     "ConflictError",
     "Crashed",
     "Database",
@@ -133,6 +136,7 @@ __all__ = [
     "build_dataset",
     "collect_garbage",
     "commission",
+    "compare",
     "compose_corpus",
     "corpus_diversity",
     "corpus_stats",

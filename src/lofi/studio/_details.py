@@ -26,6 +26,7 @@ from lofi.studio._studio import Studio
 
 PEAKS = 2_000  # places of a wave, however long it is: more than a screen has
 PIECE_S = (0.1, 30.0)
+_COVER_WIDTH = 480  # a tile is 320 wide at most, on screens of one pixel and a half to a dot
 
 _KEEP_S = 24 * 3600.0
 _AT_ONCE = 2  # each decodes audio or holds a table of melodies
@@ -186,6 +187,28 @@ def piece(studio: Studio, track_id: str, name: str, start_s: float, length_s: fl
         out = io.BytesIO()
         soundfile.write(out, samples, rate, format="FLAC", subtype="PCM_16")
     return out.getvalue()
+
+
+# Its picture, small ----------------------------------------------------------------------------
+
+
+def cover(studio: Studio, track_id: str) -> tuple[str, bytes]:
+    """The thumbnail as a small JPEG for lists, and the hash of the whole one.
+
+    Raises NotFoundError for a track or a thumbnail that is not there.
+    """
+    from lofi.picture import shrink
+
+    with studio.database.read() as session:
+        track = _tracks.find(session, track_id)
+        sha256 = _tracks.file(session, track.job_id, "thumbnail.jpg").sha256
+
+    def small() -> str:
+        whole = b"".join(studio.storage.read(sha256))
+        return base64.b64encode(shrink(whole, _COVER_WIDTH)).decode()
+
+    found = studio.cache.get_or_make("tracks", f"cover/{sha256}", small, ttl_s=_KEEP_S)
+    return sha256, base64.b64decode(found)
 
 
 # The notes -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -334,17 +335,24 @@ def view(
             }
             for a in approvals
         ],
-        "versions": [
-            {
-                "job_id": job.id,
-                "state": job.state,
-                "requested_by": job.requested_by,
-                "created_at": told(job.created_at),
-                "finished_at": told(job.finished_at),
-                "current": job.id == track.job_id,
-            }
-            for job in jobs
-        ],
+        "versions": [_version(job, current=job.id == track.job_id) for job in jobs],
+    }
+
+
+def _version(job: Job, *, current: bool) -> dict[str, Any]:
+    brief, remake = job.commission.get("brief", {}), job.commission.get("remake") or {}
+    return {
+        "job_id": job.id,
+        "state": job.state,
+        "requested_by": job.requested_by,
+        "created_at": told(job.created_at),
+        "finished_at": told(job.finished_at),
+        "current": current,
+        "palette": brief.get("palette"),
+        "template": brief.get("template"),
+        "picture_seed": remake.get("picture_seed", brief.get("seed")),
+        "stems": job.commission.get("keep_stems"),
+        "soundfont": Path(job.commission.get("soundfont") or "").name or None,
     }
 
 

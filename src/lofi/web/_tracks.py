@@ -84,7 +84,7 @@ class Decision(BaseModel):
 
 
 class Version(BaseModel):
-    """A job that made this track."""
+    """A job that made this track, or makes it again; and what it may be told by."""
 
     job_id: str
     state: str
@@ -92,6 +92,11 @@ class Version(BaseModel):
     created_at: str
     finished_at: str | None
     current: bool
+    palette: str | None
+    template: str | None
+    picture_seed: int | None = Field(description="Settles the room that the pictures show.")
+    stems: bool | None
+    soundfont: str | None = Field(description="None for the instruments of the house.")
 
 
 class Track(TrackSummary):
@@ -124,6 +129,11 @@ class Track(TrackSummary):
                             "created_at": "2026-11-02T09:30:00.000Z",
                             "finished_at": "2026-11-02T09:31:02.118Z",
                             "current": True,
+                            "palette": "dusk",
+                            "template": "bars",
+                            "picture_seed": 7,
+                            "stems": False,
+                            "soundfont": None,
                         }
                     ],
                 }

@@ -236,8 +236,8 @@ async function fetched(url) {
 export async function refresh(kinds = null) {
   const parts = $$("[data-live]").filter(p => p.id && (!kinds || p.dataset.live.split(" ").some(k => kinds.has(k))));
   if (kinds && !parts.length) return;
-  const page = await fetched(location.href);
-  if (!page) return;
+  const asked = location.href, page = await fetched(asked);
+  if (!page || location.href !== asked) return; // gone on meanwhile: it would be another page's part
   for (const part of parts.length ? parts : [$("#main")]) {
     const fresh = $(`#${part.id}`, page.main) ?? (part.id === "main" ? page.main : null);
     if (!fresh || part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) continue;
