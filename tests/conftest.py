@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["servers", "api", "jobs", "browser"]
+pytest_plugins = ["servers", "api", "jobs", "browser", "youtube"]
 
 
 @pytest.fixture(scope="session")

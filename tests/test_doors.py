@@ -39,6 +39,17 @@ COMMANDS = {
     "db": ("upgrade", "downgrade", "current", "check"),
     "storage": ("check", "gc"),
     "token": ("create", "list", "revoke"),
+    "schedule": (
+        "list",
+        "add",
+        "remove",
+        "plan",
+        "move",
+        "cancel",
+        "answer",
+        "fill",
+        "hours",
+    ),
 }
 
 

@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
+    from lofi.studio import _accounts as accounts
+    from lofi.studio import _calendar as calendar
     from lofi.studio import _details as details
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _listings as listings
     from lofi.studio import _models as models
+    from lofi.studio import _releases as releases
     from lofi.studio import _remakes as remakes
+    from lofi.studio import _rounds as rounds
+    from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
+    from lofi.studio import _uploads as uploads
     from lofi.studio._analytics import analytics
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
     from lofi.studio._judge import BusyError, judge_upload
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
+    from lofi.studio._preflight import Preflight, preflight
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._settings import Settings, default_settings, load_settings
@@ -73,6 +81,7 @@ _HOME = {
     "_judge": ("BusyError", "judge_upload"),
     "_make": ("Package", "make", "write_score"),
     "_metadata": ("read_entries", "read_head"),
+    "_preflight": ("Preflight", "preflight"),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_settings": ("Settings", "default_settings", "load_settings"),
@@ -88,11 +97,18 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
     "details": "_details",
+    "accounts": "_accounts",
     "figures": "_figures",
     "jobs": "_jobs",
+    "listings": "_listings",
     "models": "_models",
     "remakes": "_remakes",
+    "releases": "_releases",
+    "rounds": "_rounds",
+    "calendar": "_calendar",
+    "slots": "_slots",
     "tracks": "_tracks",
+    "uploads": "_uploads",
 }  # whose functions are used by the module's name
 
 __all__ = [
@@ -120,6 +136,7 @@ __all__ = [
     "Ordered",
     "Overdue",
     "Package",
+    "Preflight",
     "Report",
     "Seen",
     "Settings",
@@ -132,8 +149,10 @@ __all__ = [
     "Watch",
     "Written",
     "access",
+    "accounts",
     "analytics",
     "build_dataset",
+    "calendar",
     "collect_garbage",
     "commission",
     "compare",
@@ -152,6 +171,7 @@ __all__ = [
     "jobs",
     "judge_upload",
     "lanes_of",
+    "listings",
     "load_settings",
     "lock_folder",
     "make",
@@ -161,20 +181,25 @@ __all__ = [
     "open_database",
     "open_studio",
     "order_or_resume",
+    "preflight",
     "processes",
     "read_card",
     "read_entries",
     "read_head",
     "read_timeline",
     "release_sheet",
+    "releases",
     "remakes",
+    "rounds",
     "run_stage",
+    "slots",
     "stage_key",
     "tokenize",
     "tracks",
     "train_model",
     "under_way",
     "upcoming",
+    "uploads",
     "watch",
     "write_distributor",
     "write_samples",

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from lofi import __version__
 from lofi.brief import Brief, InputError, Key
+from lofi.channel import LANGUAGES, Grammar, check_languages, name_track, read_grammar
 from lofi.music import Model, Sampling, open_model
 from lofi.studio._files import sha256_of
-from lofi.studio._settings import Generation, Settings, Video
+from lofi.studio._settings import Generation, Settings, Video, Wording
 
 T = TypeVar("T")
 
@@ -34,11 +35,20 @@ class Remake:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """What a listing is written from: the text of one's own templates, and the languages."""
+
+    templates: str = ""
+    languages: tuple[str, ...] = LANGUAGES
+
+
+@dataclass(frozen=True, slots=True)
 class Commission:
     """What a track is made from: the brief and all that decides how it turns out.
 
     `asked` is the brief as it was given, `brief` the same settled. Paths are absolute; `model` is
-    None for the shipped one. The hashes are those of the files when the track was asked for.
+    None for the shipped one. The hashes are those of the files when the track was asked for. `take`
+    is which draw of name and words it is: the first that is not like another of the last 90 days.
     `remake` is None for a track that is made for the first time.
     """
 
@@ -52,24 +62,41 @@ class Commission:
     sampling: Sampling
     generation: Generation
     video: Video
+    words: Words = Words()
+    take: int = 0
     remake: Remake | None = None
 
     @property
-    def title(self) -> str:
-        """What the track is called: decided by mood, palette and seed, or by a person since."""
-        from lofi.channel import name_track
+    def grammar(self) -> Grammar:
+        """What the listing is drawn from. Raises InputError if it cannot be read by now."""
+        return read_grammar(self.words.templates)
 
+    @property
+    def title(self) -> str:
+        """What the track is called: decided by mood, palette, seed and take, or a person since."""
         if self.remake:
             return self.remake.title
         assert self.brief.mood
         assert self.brief.palette
-        return name_track(self.brief.mood, self.brief.palette, self.brief.seed)
+        return name_track(
+            self.brief.mood,
+            self.brief.palette,
+            self.brief.seed,
+            grammar=self.grammar,
+            take=self.take,
+        )
 
     @property
     def track_id(self) -> str:
         """The package's name: the title and a hash of what makes the sound and the picture."""
         if self.remake:
             return self.remake.track_id
+        called = re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "track"
+        return f"{called}-{self.sha256[:8]}"
+
+    @property
+    def sha256(self) -> str:
+        """A hash of what makes the sound and the picture, whatever the track is called."""
         told = json.dumps(
             [
                 __version__,
@@ -80,8 +107,7 @@ class Commission:
                 self.soundfont_sha256,
             ]
         )
-        digest = hashlib.sha256(told.encode()).hexdigest()[:8]
-        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") + "-" + digest
+        return hashlib.sha256(told.encode()).hexdigest()
 
     @property
     def picture_seed(self) -> int:
@@ -159,9 +185,26 @@ def commission(
         sampling=settings.sampling,
         generation=settings.generation,
         video=settings.video,
+        words=read_words(settings.listing),
     )
     # A duration of 32 would come back from its journey as 32.0 and be told so in `track.json`.
     return Commission.from_json(gathered.to_json())
+
+
+def read_words(wording: Wording) -> Words:
+    """What listings are written from now.
+
+    Raises InputError for templates that cannot be used, with the line, and for a language that they
+    do not have.
+    """
+    path, text = wording.templates, ""
+    if path.exists():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} cannot be read as templates: {error}.") from error
+    check_languages(wording.languages, read_grammar(text, str(path)))
+    return Words(text if text.strip() else "", wording.languages)
 
 
 # Dataclasses as JSON values ----------------------------------------------------------------------

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from lofi.brief import Key
+from lofi.studio import _listings
 from lofi.studio._commission import Commission
 from lofi.studio._database import Database
 from lofi.studio._errors import ConflictError, NotFoundError
@@ -48,9 +49,14 @@ class Order:
 def submit(
     session: Session, orders: Sequence[Order], *, actor: str, batch_id: str | None = None
 ) -> list[str]:
-    """Write the jobs of some orders; gives their ids, in order. Many have one batch."""
+    """Write the jobs of some orders; gives their ids, in order. Many have one batch.
+
+    Each is given a name and words that no other of the last 90 days has; what is made again keeps
+    its own.
+    """
     if batch_id is None and len(orders) > 1:
         batch_id = new_id()
+    words = _listings.Drawing(session)
     ids = []
     for order in orders:
         if order.dedup_key is not None:
@@ -58,18 +64,20 @@ def submit(
             if there:
                 ids.append(there)
                 continue
+        remake = order.commission.remake
+        commission = order.commission if remake else words.draw(order.commission)
         job = Job(
             id=new_id(),
             batch_id=batch_id,
-            title=order.commission.title,
-            commission=order.commission.to_json(),
+            title=commission.title,
+            commission=commission.to_json(),
             lane=FIRST_LANE,
             priority=order.priority,
             not_before=order.not_before,
             delay_s=_delay_s(order.not_before),
             dedup_key=order.dedup_key,
             requested_by=actor,
-            track_id=order.commission.remake.track_id if order.commission.remake else None,
+            track_id=remake.track_id if remake else None,
         )
         session.add(job)
         session.flush()

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from lofi.brief import PALETTES, TEMPLATES, InputError, one_of
-from lofi.studio import _jobs, _tracks
+from lofi.studio import _jobs, _listings, _tracks
 from lofi.studio._commission import Commission, Remake
 from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
@@ -122,26 +122,32 @@ def use_version(studio: Studio, track_id: str, job_id: str, *, actor: str) -> No
     whole package.
     """
     with studio.database.read() as session:
-        _, described = _version(session, track_id, job_id)
-    facts = json.loads(b"".join(studio.storage.read(described.sha256)))
+        _, job, described, said = _version(session, track_id, job_id)
+    facts, listing = (
+        json.loads(b"".join(studio.storage.read(a.sha256))) for a in (described, said)
+    )
     with studio.database.write() as session:
-        track, described = _version(session, track_id, job_id)
+        track, job, described, _ = _version(session, track_id, job_id, lock=True)
         if track.job_id == job_id:
             return
         before = track.job_id
         _tracks.put_package(session, facts, job_id=job_id, package_sha256=described.sha256)
+        _listings.keep_drawn(session, track, Commission.from_json(job.commission), listing)
         record(session, actor, "chose", "track", track.id, job=job_id, instead_of=before)
 
 
-def _version(session: Session, track_id: str, job_id: str) -> tuple[Track, Artifact]:
-    """The track, locked, and the `track.json` of one of its versions."""
-    track = _tracks.find(session, track_id, lock=True)
+def _version(
+    session: Session, track_id: str, job_id: str, *, lock: bool = False
+) -> tuple[Track, Job, Artifact, Artifact]:
+    """The track, one of its jobs, and the `track.json` and `listing.json` that this one made."""
+    track = _tracks.find(session, track_id, lock=lock)
     job = session.get(Job, job_id)
     if job is None or job.track_id != track.id:
         raise NotFoundError(f"there is no version {job_id[:80]!r} of track {track.id}.")
     described = session.get(Artifact, (job_id, "track.json"))
-    if job.state != "done" or described is None:
+    said = session.get(Artifact, (job_id, "listing.json"))
+    if job.state != "done" or described is None or said is None:
         raise ConflictError(
             f"version {job_id} is {job.state}: it has no package. Choose one that is done."
         )
-    return track, described
+    return track, job, described, said

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lofi.brief import InputError
+from lofi.channel import LANGUAGES
 from lofi.music import Architecture, Bounds, Finetuning, Quality, Recipe, Sampling
 from lofi.studio._workers import Limits
 
@@ -112,6 +113,37 @@ class Daily:
     duration_s: float = 180.0
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What listings are written from, and who else may word them."""
+
+    templates: Path = Path("data/listing.yaml")  # one's own, laid over the shipped ones
+    languages: Annotated[tuple[str, ...], BeforeValidator(_listed)] = LANGUAGES
+    rewrite_url: str = ""  # of an OpenAI-compatible endpoint, such as http://127.0.0.1:11434/v1
+    rewrite_model: str = ""
+    rewrite_within_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class YouTube:
+    """What may be done on YouTube. Nothing is uploaded before `uploads` is true."""
+
+    uploads: bool = False
+    playlist: str = ""  # the id of one of the channel's own, for what is released
+    units_per_day: int = 10_000  # of the quota; more where Google has granted it
+    uploads_per_day: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How releases are spread over the calendar."""
+
+    time_zone: str = "UTC"  # of the channel: whose days and hours count
+    spacing_h: float = 12.0  # at least, between two releases
+    per_day: int = 1  # at most
+    missed_after_min: float = 30.0  # a planned release that is so late waits for a person
+
+
 class Settings(BaseSettings):
     """Every setting. `LOFI_VIDEO__FPS=24` in the environment sets `video.fps`."""
 
@@ -132,6 +164,9 @@ class Settings(BaseSettings):
     server: Server = Field(default_factory=Server)
     work: Work = Field(default_factory=Work)
     daily: Daily = Field(default_factory=Daily)
+    listing: Wording = Field(default_factory=Wording)
+    youtube: YouTube = Field(default_factory=YouTube)
+    schedule: Scheduling = Field(default_factory=Scheduling)
 
     @classmethod
     def settings_customise_sources(

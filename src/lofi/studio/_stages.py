@@ -321,7 +321,12 @@ def _listing(c: Commission, folder: Path, _report: Report) -> list[str]:
             seed=c.brief.seed,
             palette=c.brief.palette,
             plan=_plan(composed),
-        )
+            soundfont=c.soundfont.name if c.soundfont else None,
+            name=c.remake.title if c.remake else None,
+        ),
+        c.grammar,
+        languages=c.words.languages,
+        take=c.take,
     )
     write_json(folder / "listing.json", listing.to_dict())
     return ["listing.json"]
@@ -354,12 +359,27 @@ def describe(c: Commission, folder: Path) -> list[str]:
         "originality": {name: originality[name] for name in ("verdict", "summary")},
         "choices": composed["choices"],
         "arrangement": composed["arrangement"],
+        "likeness": _likeness(folder),
     }
     write_json(folder / "provenance.json", _provenance(c, composed["model"]))
     track["files"] = {name: sha256_of(folder / name) for name in _public(folder)}
     track["asked"] = _plain(c.asked)
     write_json(folder / "track.json", track)
     return ["provenance.json", "track.json"]
+
+
+def _likeness(folder: Path) -> dict[str, str]:
+    """What later releases are compared with: the melodies' MinHash, and a coarse thumbnail."""
+    from lofi import channel, originality
+
+    found: dict[str, str] = {}
+    signature = originality.fingerprint(_score(folder))
+    if signature is not None:
+        found["melody"] = "".join(f"{int(value):08x}" for value in signature)
+    if (folder / "thumbnail.jpg").is_file():
+        picture = channel.read_picture((folder / "thumbnail.jpg").read_bytes())
+        found["thumbnail"] = picture.likeness
+    return found
 
 
 def _public(folder: Path) -> list[str]:
@@ -396,6 +416,13 @@ def _provenance(c: Commission, model: dict[str, Any]) -> dict[str, Any]:
             "generation": _writing(c),
             "video": asdict(c.video),
         },
+        "listing": {
+            "take": c.take,
+            "languages": list(c.words.languages),
+            "templates_sha256": hashlib.sha256(c.words.templates.encode()).hexdigest()
+            if c.words.templates
+            else None,
+        },
         "model": model,
         "soundfont": (
             {"name": c.soundfont.name, "sha256": c.soundfont_sha256} if c.soundfont else None
@@ -415,6 +442,12 @@ def _provenance(c: Commission, model: dict[str, Any]) -> dict[str, Any]:
 def _writing(c: Commission) -> dict[str, Any]:
     """The settings that decide a score: any number of threads writes the same."""
     return {n: v for n, v in asdict(c.generation).items() if n != "threads"}
+
+
+def _worded(c: Commission) -> list[Any]:
+    """What decides the words of a listing, besides the track."""
+    named = [c.remake.title] if c.remake else []
+    return [c.take, c.words.languages, c.words.templates, *named]
 
 
 def _music(c: Commission) -> dict[str, Any]:
@@ -490,7 +523,10 @@ STAGES: dict[str, Stage] = {
             needs=("compose", "sound"),
             reads=(_COMPOSED, _HEARD),
             limit_s=_within(60.0, 0.0),
-            told=lambda c: [c.track_id, c.brief.mood, c.brief.seed, c.brief.palette],
+            told=lambda c: [
+                c.track_id, c.brief.mood, c.brief.seed, c.brief.palette,
+                c.soundfont.name if c.soundfont else None, *_worded(c),
+            ],
             run=_listing,
         ),
         Stage(
@@ -506,6 +542,7 @@ STAGES: dict[str, Stage] = {
                 c.track_id, _plain(c.asked), _plain(c.brief), asdict(c.sampling), _writing(c),
                 asdict(c.video), c.soundfont.name if c.soundfont else None, c.soundfont_sha256,
                 asdict(c.remake) if c.remake else None,
+                *_worded(c),
             ],
             run=_package,
         ),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -26,13 +26,18 @@ from lofi.studio._commission import commission
 from lofi.studio._database import Database
 from lofi.studio._events import record
 from lofi.studio._jobs import PRIORITIES, Order
+from lofi.studio._rounds import Rounds
 from lofi.studio._settings import Settings, check_group, check_settings
+from lofi.studio._slots import rules
 from lofi.studio._storage import Storage
 from lofi.studio._tables import Artifact, Preference, now
 from lofi.studio._worker import WorkerProcess
 
+if TYPE_CHECKING:
+    from lofi.channel import YouTube
+
 # What may be set while the studio runs; where things lie and who may reach it is set in a file.
-WRITABLE = ("sampling", "generation", "video", "daily")
+WRITABLE = ("sampling", "generation", "video", "daily", "schedule", "youtube")
 _OVERRIDES = "settings"
 
 
@@ -46,6 +51,8 @@ class Studio:
     storage: Storage
     cache: Cache
     worker: WorkerProcess | None = None
+    rounds: Rounds | None = None
+    api: YouTube | None = None  # see `accounts.youtube`
     _lock: IO[str] | None = None
 
     def __enter__(self) -> Studio:
@@ -56,9 +63,15 @@ class Studio:
 
     def close(self) -> None:
         """Give back unfinished work and close what is open."""
+        if self.rounds:
+            self.rounds.close()
+            self.rounds = None
         if self.worker:
             self.worker.close()
             self.worker = None
+        if self.api:
+            self.api.close()
+            self.api = None
         self.cache.close()
         self.database.close()
         if self._lock:
@@ -93,6 +106,8 @@ class Studio:
             if "daily" in changes:
                 # One that cannot be read would keep the studio from working when it starts again.
                 next_runs(replace(checked.daily, cron=checked.daily.cron or "0 0 * * *"), now())
+            if "schedule" in changes:
+                rules(checked)
             if row is None:
                 session.add(Preference(name=_OVERRIDES, value=merged, updated_by=actor))
             else:
@@ -219,6 +234,8 @@ class Studio:
             alone=self.database.is_sqlite,
         )
         self._schedule_daily(self.settings())
+        if lanes is None or "network" in lanes:
+            self.rounds = Rounds(self)
         return self.worker
 
     def _schedule_daily(self, settings: Settings) -> None:

@@ -212,6 +212,31 @@ class Release(Table):
     updated_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class Listing(Table):
+    """What is said of a track: as it was drawn, and as a person changed it.
+
+    Written when a track is ordered, so that the orders after it draw other words: `name`, `title`
+    and `opening` are what they are compared with. `drawn` is the package's listing.json, once there
+    is one, and `edited` what a person made of it, with its hash. `commission_sha256` finds the take
+    of an earlier order of the same.
+    """
+
+    __tablename__ = "listings"
+
+    track_id: Mapped[str] = mapped_column(primary_key=True)  # the track may not be there yet
+    commission_sha256: Mapped[str] = mapped_column(sa.String(64), index=True)
+    take: Mapped[int]
+    name: Mapped[str]
+    title: Mapped[str]
+    opening: Mapped[str]
+    drawn: Mapped[dict[str, Any] | None]
+    edited: Mapped[dict[str, Any] | None]
+    edited_sha256: Mapped[str | None] = mapped_column(sa.String(64))
+    edited_by: Mapped[str | None]
+    edited_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(default=now, index=True)
+
+
 class Schedule(Table):
     """Work or releases that come round: a cron expression in a time zone."""
 

@@ -7,6 +7,7 @@ and the garbage collector of the storage frees them.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 import unicodedata
@@ -23,7 +24,7 @@ from sqlalchemy.orm import Session, defer
 from lofi.brief import PALETTES, InputError, Key, find_mood, one_of
 from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
-from lofi.studio._tables import Approval, Artifact, Job, JobStage, Release, Track, now
+from lofi.studio._tables import Approval, Artifact, Job, JobStage, Listing, Release, Track, now
 
 STATES = ("review", "approved", "rejected")
 VERDICTS = ("pass", "review", "block", "not checked")
@@ -318,8 +319,10 @@ def view(
     jobs = session.scalars(
         sa.select(Job).where(Job.track_id == track.id).order_by(Job.created_at.desc(), Job.id)
     )
+    content = content_sha256(session, track)
     return {
         **_listed({c.key: getattr(track, c.key) for c in _LISTED}),
+        "content_sha256": content,
         "restorable_until": told(track.deleted_at + KEEP) if track.deleted_at else None,
         "facts": facts(track) if facts else track.facts,
         "files": [described(a) for a in files(session, track.job_id)],
@@ -331,7 +334,7 @@ def view(
                 "decided_by": a.decided_by,
                 "decided_at": told(a.decided_at),
                 "package_sha256": a.package_sha256,
-                "current": a.package_sha256 == track.package_sha256,
+                "current": a.package_sha256 == content,
             }
             for a in approvals
         ],
@@ -511,12 +514,14 @@ def decide(
     privacy: str = "private",
     note: str = "",
     package_sha256: str | None = None,
+    listing_sha256: str | None = None,
 ) -> Approval:
     """Approve or reject a track: exactly the bytes of its package, up to this privacy.
 
-    `package_sha256` is what the person looked at, if they say so. Raises InputError for an unknown
+    A listing that a person changed is part of what is decided on. `package_sha256` and
+    `listing_sha256` are what the person looked at, if they say so. Raises InputError for an unknown
     decision or privacy, or if a track whose originality check blocks it is approved without a note
-    that says why; NotFoundError; StaleError if the package is another one by now.
+    that says why; NotFoundError; StaleError if package or listing is another one by now.
     """
     decision = one_of(decision, ("approved", "rejected"), "decision")
     privacy = one_of(privacy, PRIVACIES, "privacy")
@@ -527,14 +532,19 @@ def decide(
             f"the files of track {track_id} were made anew since you looked at them. Look again "
             "and decide anew."
         )
+    if listing_sha256 is not None:
+        from lofi.studio import _listings
+
+        _listings.require_same(track, _listings.effective(session, track)[1], listing_sha256)
     if decision == "approved" and track.verdict == "block" and not note:
         raise InputError(
             f"track {track_id} resembles a work of the library too much (see its originality.json)."
             " Say in the note why it may go out all the same."
         )
+    content = content_sha256(session, track)
     approval = Approval(
         track_id=track.id,
-        package_sha256=track.package_sha256,
+        package_sha256=content,
         decision=decision,
         privacy=privacy,
         note=note,
@@ -545,21 +555,47 @@ def decide(
     _touch(track)
     record(
         session, actor, decision, "track", track.id,
-        package_sha256=track.package_sha256, privacy=privacy, note=note,
+        package_sha256=content, privacy=privacy, note=note,
     )  # fmt: skip
     session.flush()
     return approval
 
 
+def content_sha256(session: Session, track: Track) -> str:
+    """What a decision is about: the package, and its listing where a person changed it."""
+    edited = session.scalar(sa.select(Listing.edited_sha256).where(Listing.track_id == track.id))
+    if edited is None:
+        return track.package_sha256
+    return hashlib.sha256(f"{track.package_sha256} {edited}".encode()).hexdigest()
+
+
 def standing_approval(session: Session, track: Track) -> Approval | None:
-    """The approval that holds for a track's bytes as they are now, if the last decision is one."""
-    last = session.scalar(
+    """The approval that holds for a track's bytes as they are now, if the last decision is one.
+
+    A package made anew, or a listing changed since, has none.
+    """
+    last = _last_decision(session, track)
+    return last if last and last.decision == "approved" and track.deleted_at is None else None
+
+
+def _last_decision(session: Session, track: Track) -> Approval | None:
+    """The last decision about a track's bytes as they are now."""
+    return session.scalar(
         sa.select(Approval)
-        .where(Approval.track_id == track.id, Approval.package_sha256 == track.package_sha256)
+        .where(
+            Approval.track_id == track.id,
+            Approval.package_sha256 == content_sha256(session, track),
+        )
         .order_by(Approval.id.desc())
         .limit(1)
     )
-    return last if last and last.decision == "approved" and track.deleted_at is None else None
+
+
+def settle(session: Session, track: Track) -> None:
+    """Give a track whose bytes have changed the state that was decided for them, or `review`."""
+    last = _last_decision(session, track)
+    track.state = last.decision if last else "review"
+    _touch(track)
 
 
 # Its package ------------------------------------------------------------------------------------
@@ -578,8 +614,6 @@ def put_package(
     if track is None:
         track = Track(id=facts["id"], title=facts["title"], tags=[], note="", state="review")
         session.add(track)
-    elif track.package_sha256 != package_sha256:
-        track.state = _decided(session, track.id, package_sha256) or "review"
     brief, measured = facts["brief"], facts["measured"]
     track.mood, track.seed = brief["mood"], brief["seed"]
     track.palette, track.template = brief["palette"], brief["template"]
@@ -588,21 +622,10 @@ def put_package(
     track.verdict, track.facts = facts["originality"]["verdict"], facts
     track.search = search_text(track)
     track.job_id, track.package_sha256 = job_id, package_sha256
-    if track.updated_at is None:
-        track.updated_at = now()
-    else:
-        _touch(track)
+    track.updated_at = track.updated_at or now()
+    session.flush()
+    settle(session, track)
     return track
-
-
-def _decided(session: Session, track_id: str, package_sha256: str) -> str | None:
-    """The last decision about these bytes."""
-    return session.scalar(
-        sa.select(Approval.decision)
-        .where(Approval.track_id == track_id, Approval.package_sha256 == package_sha256)
-        .order_by(Approval.id.desc())
-        .limit(1)
-    )
 
 
 def release_states(session: Session, track_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -695,6 +718,7 @@ def purge(session: Session, *, actor: str, before: datetime | None = None) -> li
         if not session.scalar(sa.select(Release.id).where(Release.track_id == track.id).limit(1)):
             session.execute(sa.update(Job).where(Job.id.in_(jobs)).values(track_id=None))
             session.execute(sa.delete(Approval).where(Approval.track_id == track.id))
+            session.execute(sa.delete(Listing).where(Listing.track_id == track.id))
             session.delete(track)
     session.flush()
     return [track.id for track in tracks]

@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 
 from lofi import __version__
 from lofi.brief import InputError, LofiError
-from lofi.studio import _jobs
+from lofi.studio import _jobs, _listings
 from lofi.studio._child import Child
 from lofi.studio._commission import Commission
 from lofi.studio._database import Database, DatabaseError
@@ -362,7 +362,16 @@ class WorkerProcess:
         if held.commission.remake is None:  # else, put away meanwhile, it stays away
             track.deleted_at = None
         _jobs.find(session, held.job_id).track_id = track.id
+        _listings.keep_drawn(session, track, held.commission, self._listing_of(session, held))
         record(session, self.actor, "made", "track", track.id, job=held.job_id)
+
+    def _listing_of(self, session: Session, held: _Held) -> dict[str, Any]:
+        """The listing.json of a package."""
+        path = held.folder / "listing.json"
+        if not path.is_file():  # made by another worker, or taken over from another job
+            artifact = session.get_one(Artifact, (held.job_id, "listing.json"))
+            self._storage.fetch(artifact.sha256, path)
+        return read_json(path)
 
     def _advance(self, held: _Held) -> Job | None:
         """The lane is done: the job goes to the next one, which is given, or has ended."""

@@ -1,4 +1,4 @@
-"""What the studio works with and what lies ahead: models, tables, library, schedule, analytics."""
+"""What the studio works with, and what came of it: models, tables, library, analytics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, File, Query, UploadFile
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lofi.brief import BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
-from lofi.studio import BusyError, analytics, judge_upload, models, upcoming
+from lofi.studio import BusyError, analytics, judge_upload, models
 from lofi.web._problems import ProblemError
 from lofi.web._who import Reader, TheStudio, Writer
 
@@ -474,80 +474,7 @@ def shown(name: str) -> str:
     return told if len(told) <= _NAME_LENGTH else f"{told[:_NAME_LENGTH]}…"
 
 
-# What lies ahead, and what came of it ----------------------------------------------------------
-
-
-class DailyRun(BaseModel):
-    """The daily run, and when it comes next."""
-
-    cron: str | None
-    time_zone: str
-    count: int
-    moods: list[str]
-    duration_s: float
-    next: list[str] = Field(description="Local times with their offset from UTC.")
-
-
-class WaitingJob(BaseModel):
-    """A job that waits for its time."""
-
-    id: str
-    title: str
-    state: str
-    not_before: str
-
-
-class ComingRelease(BaseModel):
-    """A release with a date."""
-
-    id: int
-    track_id: str
-    title: str
-    platform: str
-    state: str
-    privacy: str
-    publish_at: str
-
-
-class Schedule(BaseModel):
-    """What is to come."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "daily": {
-                        "cron": "0 6 * * *",
-                        "time_zone": "Europe/Berlin",
-                        "count": 3,
-                        "moods": ["sleep"],
-                        "duration_s": 180.0,
-                        "next": ["2026-12-01T06:00:00+01:00"],
-                    },
-                    "jobs": [
-                        {
-                            "id": "1f0c22d94c4d1f6e",
-                            "title": "Quiet Harbour",
-                            "state": "queued",
-                            "not_before": "2026-11-30T21:00:00.000Z",
-                        }
-                    ],
-                    "releases": [],
-                }
-            ]
-        }
-    )
-
-    daily: DailyRun
-    jobs: list[WaitingJob]
-    releases: list[ComingRelease]
-
-
-@router.get("/api/schedule", tags=["schedule"], summary="What is to come")
-def read_schedule(studio: TheStudio, _: Reader) -> Schedule:
-    """The daily run, jobs that wait for their time, and releases with a date."""
-    with studio.database.read() as session:
-        return Schedule(**upcoming(session, studio.settings().daily))
+# What came of it -----------------------------------------------------------------------------
 
 
 class MetricName(BaseModel):

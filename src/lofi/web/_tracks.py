@@ -79,8 +79,8 @@ class Decision(BaseModel):
     note: str
     decided_by: str
     decided_at: str
-    package_sha256: str
-    current: bool = Field(description="Whether the package is still the one that was decided on.")
+    package_sha256: str = Field(description="The `content_sha256` that was decided on.")
+    current: bool = Field(description="Whether that is still what the track is.")
 
 
 class Version(BaseModel):
@@ -108,6 +108,7 @@ class Track(TrackSummary):
                 {
                     **_EXAMPLE,
                     "restorable_until": None,
+                    "content_sha256": _EXAMPLE["package_sha256"],
                     "facts": {"id": "quiet-harbour-1f0c2d3e", "title": "Quiet Harbour"},
                     "files": [FILE_EXAMPLE],
                     "approvals": [
@@ -142,6 +143,10 @@ class Track(TrackSummary):
     )
 
     restorable_until: str | None
+    content_sha256: str = Field(
+        description="What a decision is about: the package, and its listing where a person changed "
+        "it."
+    )
     facts: dict[str, Any] = Field(description="`track.json` of the package.")
     files: list[File]
     approvals: list[Decision]
@@ -330,7 +335,7 @@ IfMatch = Annotated[
 ]
 
 
-def _version(if_match: str | None) -> str | None:
+def version_of(if_match: str | None) -> str | None:
     """The version that an If-Match header asks for; None for any."""
     if if_match is None or if_match.strip() == "*":
         return None
@@ -351,10 +356,10 @@ class TrackChanges(BaseModel):
     note: str | None = None
 
 
-_STALE: dict[int | str, dict[str, Any]] = {412: {"description": "It was changed meanwhile."}}
+STALE: dict[int | str, dict[str, Any]] = {412: {"description": "It was changed meanwhile."}}
 
 
-@router.patch("/api/tracks/{track_id}", summary="Change title, tags or note", responses=_STALE)
+@router.patch("/api/tracks/{track_id}", summary="Change title, tags or note", responses=STALE)
 def patch_track(
     track_id: str,
     changes: TrackChanges,
@@ -364,7 +369,7 @@ def patch_track(
     if_match: IfMatch = None,
 ) -> Track:
     """Change a track; gives it as it is then."""
-    with _refusing_stale(), studio.database.write() as session:
+    with refusing_stale(), studio.database.write() as session:
         tracks.patch(
             session,
             track_id,
@@ -372,14 +377,14 @@ def patch_track(
             title=changes.title,
             tags=changes.tags,
             note=changes.note,
-            version=_version(if_match),
+            version=version_of(if_match),
         )
     studio.cache.forget("tracks", "tags")
     return told_track(studio, track_id, response)
 
 
 @contextmanager
-def _refusing_stale() -> Iterator[None]:
+def refusing_stale() -> Iterator[None]:
     """What was changed meanwhile is a failed precondition."""
     try:
         yield
@@ -389,12 +394,12 @@ def _refusing_stale() -> Iterator[None]:
 
 
 @router.delete(
-    "/api/tracks/{track_id}", status_code=204, summary="Put a track away", responses=_STALE
+    "/api/tracks/{track_id}", status_code=204, summary="Put a track away", responses=STALE
 )
 def delete_track(track_id: str, studio: TheStudio, who: Writer, if_match: IfMatch = None) -> None:
     """Delete a track. It can be restored for 30 days; then its files are freed."""
-    with _refusing_stale(), studio.database.write() as session:
-        tracks.delete(session, track_id, actor=who.name, version=_version(if_match))
+    with refusing_stale(), studio.database.write() as session:
+        tracks.delete(session, track_id, actor=who.name, version=version_of(if_match))
     studio.cache.forget("tracks", "tags")
 
 
@@ -426,6 +431,10 @@ class Approve(BaseModel):
         default=None,
         description="The package you looked at: if it was made anew since, the answer is 412.",
     )
+    listing_sha256: str | None = Field(
+        default=None,
+        description="The listing you looked at: if it was changed since, the answer is 412.",
+    )
 
 
 class Reject(BaseModel):
@@ -441,7 +450,7 @@ class Reject(BaseModel):
     package_sha256: str | None = None
 
 
-@router.post("/api/tracks/{track_id}/approve", summary="Approve a package", responses=_STALE)
+@router.post("/api/tracks/{track_id}/approve", summary="Approve a package", responses=STALE)
 def approve_track(
     track_id: str,
     response: Response,
@@ -449,8 +458,8 @@ def approve_track(
     who: Publisher,
     body: Annotated[Approve, Body(default_factory=Approve)],
 ) -> Track:
-    """Approve exactly these bytes: should the track be made anew, it asks again."""
-    with _refusing_stale(), studio.database.write() as session:
+    """Approve exactly these bytes: made anew, or its listing changed, the track asks again."""
+    with refusing_stale(), studio.database.write() as session:
         tracks.decide(
             session,
             track_id,
@@ -459,11 +468,12 @@ def approve_track(
             privacy=body.privacy,
             note=body.note,
             package_sha256=body.package_sha256,
+            listing_sha256=body.listing_sha256,
         )
     return told_track(studio, track_id, response)
 
 
-@router.post("/api/tracks/{track_id}/reject", summary="Reject a package", responses=_STALE)
+@router.post("/api/tracks/{track_id}/reject", summary="Reject a package", responses=STALE)
 def reject_track(
     track_id: str,
     response: Response,
@@ -472,7 +482,7 @@ def reject_track(
     body: Annotated[Reject, Body(default_factory=Reject)],
 ) -> Track:
     """Reject exactly these bytes."""
-    with _refusing_stale(), studio.database.write() as session:
+    with refusing_stale(), studio.database.write() as session:
         tracks.decide(
             session,
             track_id,

@@ -25,13 +25,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lofi.web.dashboard import _door, _library, _overview, _pages
+from lofi.web.dashboard import _calendar, _door, _library, _overview, _pages
 from lofi.web.dashboard._door import attempts
 from lofi.web.dashboard._pages import NAVIGATION, refusal
 
 router = APIRouter(include_in_schema=False)
 
-PAGES = (_pages, _door, _overview, _library)
+PAGES = (_pages, _door, _overview, _library, _calendar)
 for _page in PAGES:
     router.include_router(_page.router)
 

@@ -1,4 +1,4 @@
-"""The tables of the channel: accounts, quota, experiments, and more of releases and comments."""
+"""The tables of the channel: accounts, quota, experiments, listings; more of releases, comments."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -57,10 +57,31 @@ def upgrade() -> None:
     )
     op.create_index("ix_experiments_release_id", "experiments", ["release_id"], unique=False)
     op.create_index("ix_experiments_state", "experiments", ["state"], unique=False)
+    op.create_table(
+        "listings",
+        sa.Column("track_id", sa.String(), nullable=False),
+        sa.Column("commission_sha256", sa.String(64), nullable=False),
+        sa.Column("take", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("opening", sa.String(), nullable=False),
+        sa.Column("drawn", sa.JSON(), nullable=True),
+        sa.Column("edited", sa.JSON(), nullable=True),
+        sa.Column("edited_sha256", sa.String(64), nullable=True),
+        sa.Column("edited_by", sa.String(), nullable=True),
+        sa.Column("edited_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("track_id", name="pk_listings"),
+    )
+    op.create_index(
+        "ix_listings_commission_sha256", "listings", ["commission_sha256"], unique=False
+    )
+    op.create_index("ix_listings_created_at", "listings", ["created_at"], unique=False)
 
 
 def downgrade() -> None:
     """Remove them, with all that is in them."""
+    op.drop_table("listings")
     op.drop_table("experiments")
     op.drop_table("quota")
     op.drop_table("credentials")
