@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import io
 import json
 import threading
@@ -17,9 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-from lofi.brief import InputError
+from lofi import __version__
+from lofi.brief import PALETTES, InputError, one_of
 from lofi.studio import _jobs, _tracks
 from lofi.studio._commission import Commission
+from lofi.studio._errors import NotFoundError
 from lofi.studio._judge import BusyError, scratch
 from lofi.studio._storage import Storage
 from lofi.studio._studio import Studio
@@ -32,6 +35,8 @@ _KEEP_S = 24 * 3600.0
 _AT_ONCE = 2  # each decodes audio or holds a table of melodies
 _PATIENCE_S = 30.0
 _BLOCK = 1 << 18  # bytes of a file that are read at a time
+_OTHER_WIDTH = 640
+_DOCUMENT_BYTES = 1 << 20
 _VERSION = 1  # raise it when what is told changes its shape
 
 _turns = threading.BoundedSemaphore(_AT_ONCE)
@@ -189,6 +194,25 @@ def piece(studio: Studio, track_id: str, name: str, start_s: float, length_s: fl
     return out.getvalue()
 
 
+# What its files say -----------------------------------------------------------------------------
+
+
+def document(studio: Studio, job_id: str, name: str) -> dict[str, Any] | None:
+    """A small JSON file that a job has made, such as `provenance.json`; None if it has none."""
+    with studio.database.read() as session:
+        try:
+            file = _tracks.file(session, job_id, name)
+        except NotFoundError:
+            return None
+    if file.size > _DOCUMENT_BYTES:
+        return None
+
+    def read() -> Any:
+        return json.loads(b"".join(studio.storage.read(file.sha256)))
+
+    return studio.cache.get_or_make("tracks", f"document/{file.sha256}", read, ttl_s=_KEEP_S)
+
+
 # Its picture, small ----------------------------------------------------------------------------
 
 
@@ -203,12 +227,46 @@ def cover(studio: Studio, track_id: str) -> tuple[str, bytes]:
         track = _tracks.find(session, track_id)
         sha256 = _tracks.file(session, track.job_id, "thumbnail.jpg").sha256
 
-    def small() -> str:
-        whole = b"".join(studio.storage.read(sha256))
-        return base64.b64encode(shrink(whole, _COVER_WIDTH)).decode()
+    def small() -> bytes:
+        return shrink(b"".join(studio.storage.read(sha256)), _COVER_WIDTH)
 
-    found = studio.cache.get_or_make("tracks", f"cover/{sha256}", small, ttl_s=_KEEP_S)
-    return sha256, base64.b64decode(found)
+    return sha256, _kept_bytes(studio, f"cover/{sha256}", small)
+
+
+def other_cover(studio: Studio, track_id: str, palette: str, seed: int) -> tuple[str, bytes]:
+    """What the thumbnail would be like in another palette, or of another room; nothing is kept.
+
+    A JPEG, 640 pixels wide, and a tag for it. Raises NotFoundError, InputError for an unknown
+    palette, LofiError where no such picture would be legible, BusyError.
+    """
+    from lofi.picture import render_thumbnail, shrink
+
+    palette = one_of(palette, PALETTES, "palette")
+    with studio.database.read() as session:
+        track = _tracks.find(session, track_id)
+        title, mood = track.title, track.mood
+
+    def draw() -> bytes:
+        with _turn(), scratch(studio.folder / "scratch") as folder:
+            render_thumbnail(
+                folder / "cover.jpg",
+                palette=palette,
+                title=title,
+                subtitle=f"{mood} lofi",
+                seed=seed,
+            )
+            return shrink((folder / "cover.jpg").read_bytes(), _OTHER_WIDTH)
+
+    told = json.dumps([__version__, title, mood, palette, seed])
+    tag = hashlib.sha256(told.encode()).hexdigest()
+    return tag, _kept_bytes(studio, f"other/{tag}", draw)
+
+
+def _kept_bytes(studio: Studio, key: str, make: Callable[[], bytes]) -> bytes:
+    def told() -> str:
+        return base64.b64encode(make()).decode()
+
+    return base64.b64decode(studio.cache.get_or_make("tracks", key, told, ttl_s=_KEEP_S))
 
 
 # The notes -------------------------------------------------------------------------------------

@@ -235,6 +235,35 @@ def read_cover(
 
 
 @router.get(
+    "/api/tracks/{track_id}/cover-as.jpg",
+    tags=["files"],
+    summary="The picture of a track as it would be",
+    responses={
+        200: {
+            "description": "A JPEG, 640 pixels wide.",
+            "content": {"image/jpeg": {"example": "(its bytes)"}},
+        }
+    },
+    response_class=Response,
+)
+def read_other_cover(
+    track_id: str,
+    request: Request,
+    studio: TheStudio,
+    _: Reader,
+    palette: Annotated[str, Query(max_length=60, examples=["teal"])],
+    picture_seed: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
+) -> Response:
+    """The thumbnail in another palette or of another room, before it is ordered."""
+    tag, data = details.other_cover(studio, track_id, palette, picture_seed)
+    etag = f'"{tag}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if matches(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(data, headers=headers, media_type="image/jpeg")
+
+
+@router.get(
     "/api/tracks/{track_id}/peaks",
     tags=["files"],
     summary="The wave of a track",

@@ -14,6 +14,7 @@ in PAGES. What templates may use:
 - `<form data-do="POST /api/…" data-keep="name">` sends its fields as JSON (`data-type="number"`,
   `"list"`, `"bool"` or `"json"` on a field; empty ones are left out, or null with `data-null`).
   With `data-keep` what was typed outlives a lost connection and a closed tab. Ctrl+Enter sends it.
+  With `data-match` it holds only for that version of what it changes (`If-Match`).
 - `<section id="…" data-live="job track …">` is drawn anew when events of these kinds arrive.
 - `<figure data-chart='{…}'>` is drawn at its real width by `charts.js` (macro `figure`).
 - `<main data-module="calendar">` loads `static/calendar.js` and calls its `open(main)`, which may
@@ -25,13 +26,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lofi.web.dashboard import _calendar, _door, _library, _overview, _pages
+from lofi.web.dashboard import _calendar, _door, _library, _overview, _pages, _track
 from lofi.web.dashboard._door import attempts
 from lofi.web.dashboard._pages import NAVIGATION, refusal
 
 router = APIRouter(include_in_schema=False)
 
-PAGES = (_pages, _door, _overview, _library, _calendar)
+PAGES = (_pages, _door, _overview, _library, _track, _calendar)
 for _page in PAGES:
     router.include_router(_page.router)
 
