@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter1d
 from scipy.signal import firwin, resample_poly, sosfilt
 
+from lofi.brief import MASTER_LUFS, MASTER_PEAK_DB
 from lofi.sound._filters import SAMPLE_RATE, Audio, FloatArray, db_to_gain, gain_to_db
 
-TARGET_LUFS = -14.0  # what the large platforms play at: they turn nothing down
-CEILING_DB = -1.0  # true peak: what lossy codecs add stays below full scale
 _ABSOLUTE_GATE_LUFS = -70.0
 _RELATIVE_GATE_LU = -10.0
 _OVERSAMPLE = 4
@@ -156,7 +155,7 @@ def _block_peaks(envelope: Audio) -> FloatArray:
 
 
 def master(
-    x: Audio, *, target_lufs: float = TARGET_LUFS, ceiling_db: float = CEILING_DB
+    x: Audio, *, target_lufs: float = MASTER_LUFS, ceiling_db: float = MASTER_PEAK_DB
 ) -> tuple[Audio, float, float]:
     """`x` (2, samples) at the loudness asked for under the ceiling; its LUFS and its dBTP.
 

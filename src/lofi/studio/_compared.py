@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lofi.brief import BUNDLES, MOODS, PARTS, Key
+from lofi.brief import BUNDLES, MASTER_LUFS, MASTER_PEAK_DB, MOODS, PARTS, Key
 from lofi.picture import MIN_CAP_HEIGHT_SHARE, MIN_CONTRAST, Legibility
 
 # How far a figure may be off and still be the one asked for: what its own measure cannot tell.
@@ -36,8 +36,6 @@ def compare(facts: Mapping[str, Any]) -> list[Compared]:
         "score" not in facts["measured"]
     ):
         return []
-    from lofi.sound import CEILING_DB, TARGET_LUFS
-
     asked, brief, plan = facts.get("asked", {}), facts["brief"], facts["plan"]
     measured = facts["measured"]
     score = measured["score"]
@@ -49,7 +47,9 @@ def compare(facts: Mapping[str, Any]) -> list[Compared]:
             None if score["bundle"] is None or mood is None else score["bundle"] == mood.bundle,
         ),
         _figure("tempo", asked.get("bpm"), brief["bpm"], measured["bpm"], "{:.4g} bpm", _BPM),
-        Compared("key", asked.get("key"), brief["key"], measured["key"], _same_scale(brief, measured)),
+        Compared(
+            "key", asked.get("key"), brief["key"], measured["key"], _same_scale(brief, measured)
+        ),
         _figure(
             "length", asked.get("duration_s"), brief["duration_s"], measured["duration_s"],
             "{:.2f} s", _DURATION_S,
@@ -64,16 +64,19 @@ def compare(facts: Mapping[str, Any]) -> list[Compared]:
         rows.append(Compared("chords", told, told, None, None))
     if bundle:
         rows += [
-            _within("density", asked.get("density"), bundle.density, score["density"], "{:.1f}", " notes a beat"),
-            _within("loudness of playing", None, bundle.velocity, score["velocity"], "{:.0f}", " velocity"),
+            _within(
+                "density", asked.get("density"), bundle.density, score["density"],
+                "{:.1f}", " notes a beat",
+            ),
+            _within("velocity", None, bundle.velocity, score["velocity"], "{:.0f}", ""),
             _within("register", None, bundle.register, score["register"], "{:.0f}", ""),
         ]  # fmt: skip
     lufs, peak_db = measured["lufs"], measured["true_peak_db"]
     rows += [
-        _figure("loudness", None, TARGET_LUFS, lufs, "{:.1f} LUFS", _LUFS),
+        _figure("loudness", None, MASTER_LUFS, lufs, "{:.1f} LUFS", _LUFS),
         Compared(
-            "true peak", None, f"up to {CEILING_DB:.1f} dBTP", f"{peak_db:.1f} dBTP",
-            peak_db <= CEILING_DB + 0.05,
+            "true peak", None, f"up to {MASTER_PEAK_DB:.1f} dBTP", f"{peak_db:.1f} dBTP",
+            peak_db <= MASTER_PEAK_DB + 0.05,
         ),
     ]  # fmt: skip
     return rows + _thumbnail(measured.get("thumbnail"))

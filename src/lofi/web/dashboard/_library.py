@@ -1,4 +1,4 @@
-"""Library: all tracks, searched, filtered and sorted by the server; every choice is in the address."""
+"""Library: all tracks, searched, filtered and sorted here; every choice is in the address."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _tags(studio: Studio) -> list[dict[str, Any]]:
 
 
 def _link(asked: Mapping[str, list[str]], changes: Mapping[str, Any]) -> str:
-    """This page with something otherwise; None leaves a name out. Another choice begins anew."""
+    """The same page with something otherwise; None leaves a name out. Another choice begins anew."""
     kept = {n: v for n, v in asked.items() if n not in changes and n != "page"}
     query = kept | {n: v for n, v in changes.items() if v is not None}
     return "/library?" + urlencode(query, doseq=True) if query else "/library"

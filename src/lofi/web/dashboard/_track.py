@@ -33,7 +33,9 @@ def track(request: Request, track_id: str, who: Visitor) -> Response:
         release = tracks.release_states(session, [track_id]).get(track_id)
         if release is not None:
             release = releases.view(session, release["id"])
-        under_way = [v["job_id"] for v in found["versions"] if v["state"] not in ("done", "cancelled")]
+        under_way = [
+            v["job_id"] for v in found["versions"] if v["state"] not in ("done", "cancelled")
+        ]
         working = jobs.some(session, under_way)
     facts = found["facts"]
     files = {f["name"]: f for f in found["files"]}

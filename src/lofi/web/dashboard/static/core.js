@@ -216,7 +216,7 @@ export async function go(url, { push = true } = {}) {
   opened();
   const target = location.hash && document.getElementById(location.hash.slice(1));
   if (target) target.scrollIntoView(); else scrollTo(0, 0);
-  (target ?? $("#main")).focus({ preventScroll: true });
+  (target || $("#main")).focus({ preventScroll: true });
 }
 
 async function fetched(url) {

@@ -59,7 +59,7 @@ function scale(report) {
     const mark = tag("i");
     mark.style.left = part(bits);
     bar.append(mark);
-    const label = tag("small", "", `${name} from ${bits} bits`);
+    const label = tag("small", "", `${name} ${bits}`);
     label.style.left = part(bits);
     bar.append(label);
   }

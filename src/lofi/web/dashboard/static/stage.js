@@ -2,7 +2,7 @@
 import { $, $$, clock } from "./core.js";
 
 const BAR_PX = [0, 18, 30, 48, 76, 120, 190]; // how wide a bar may be; 0: all of it on the screen
-const HEAD_PX = 46, LEAST_LANE_PX = 62, MOST_LANE_PX = 118;
+const HEAD_PX = 46, LEAST_LANE_PX = 60, MOST_LANE_PX = 98;
 const COLOURS = { lead: "--a", keys: "--b", bass: "--c", guitar: "--d", pad: "--warn", drums: "--dim" };
 const LOUD = 1.05; // the highest peak stands a little below the edge
 
@@ -39,7 +39,7 @@ export function at(list, second, start = item => item.start_s) {
 export function stage(root, transport) {
   const wave = $("[data-wave]", root), roll = $("[data-roll]", root), notes = $(".notes", roll), lanes = $(".lanes", roll);
   const off = new AbortController(), on = (target, type, act, more = {}) => target.addEventListener(type, act, { signal: off.signal, ...more });
-  let peaks = null, told = null, hover = null, zoom = 3, frame = 0, followed = 0, scrolled = false, rows = [];
+  let peaks = null, told = null, hover = null, zoom = 4, frame = 0, followed = 0, scrolled = false, rows = [];
 
   // The wave ---------------------------------------------------------------------------------
   function drawWave(now) {
@@ -62,10 +62,10 @@ export function stage(root, transport) {
         let high = 0, power = 0;
         for (let k = from; k < to; k++) { high = Math.max(high, all[k]); power += peaks.rms[k] ** 2; }
         const played = (i + 0.5) / n * transport.length <= now, tall = Math.max(1, high / most * half), body = Math.max(0.8, Math.sqrt(power / (to - from)) / most * half);
-        c.fillStyle = played ? warm : ink("--edge");
-        c.globalAlpha = played ? 0.55 : 0.45;
+        c.fillStyle = warm;
+        c.globalAlpha = played ? 0.6 : 0.24;
         c.fillRect(i * step, middle - tall, 2, 2 * tall);
-        c.globalAlpha = played ? 1 : 0.85;
+        c.globalAlpha = played ? 1 : 0.42;
         c.fillRect(i * step, middle - body, 2, 2 * body);
       }
       c.globalAlpha = 1;
@@ -160,8 +160,8 @@ export function stage(root, transport) {
       if (!name || chord.end_s < from || chord.start_s > until) continue;
       const left = x(chord.start_s), room = x(chord.end_s) - left, sounds = chord.start_s <= now && now < chord.end_s;
       if (sounds) { c.fillStyle = ink("--a"); c.globalAlpha = 0.2; c.beginPath(); c.roundRect(left + 2, 22, Math.max(0, room - 4), 19, 6); c.fill(); c.globalAlpha = 1; }
-      if (c.measureText(name).width > room - 8) continue;
-      c.fillStyle = ink(sounds ? "--a" : "--ink"); c.fillText(name, left + 6, 36);
+      if (c.measureText(name).width > room - 6) continue;
+      c.fillStyle = ink(sounds ? "--a" : "--ink"); c.fillText(name, left + 5, 36);
     }
     for (const lane of rows) {
       const colour = ink(lane.ink), quiet = transport.hears && !transport.hears(lane.part), tall = Math.max(2.5, Math.min(9, lane.row - 0.8));
@@ -171,7 +171,7 @@ export function stage(root, transport) {
         if (onset + length < from) continue;
         const y = lane.top + lane.height - 8 - (lane.place(pitch) + 1) * lane.row, sounds = onset <= now && now < onset + Math.max(length, 0.09);
         const left = x(onset), across = lane.drums ? Math.max(3, Math.min(7, px * 0.09)) : Math.max(2.5, length * px - 1);
-        c.globalAlpha = quiet ? 0.16 : sounds ? 1 : 0.35 + 0.55 * velocity / 127;
+        c.globalAlpha = quiet ? 0.16 : sounds ? 1 : 0.5 + 0.5 * velocity / 127;
         c.fillStyle = sounds && !quiet ? ink("--ink") : colour;
         if (sounds && !quiet) { c.shadowColor = colour; c.shadowBlur = 12; }
         c.beginPath(); c.roundRect(left, y, across, tall, Math.min(3, tall / 2)); c.fill();

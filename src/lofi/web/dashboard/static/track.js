@@ -164,10 +164,12 @@ export function open(main) {
       name.textContent = section.name;
       grid.className = "barlist";
       for (let bar = section.start_bar; bar < section.start_bar + section.bars; bar++) {
-        const cell = document.createElement("li"), begin = timeline.bars_s[bar], end = timeline.bars_s[bar + 1] ?? timeline.duration_s, names = [];
-        for (const chord of timeline.chords) if (chord.start_s < end - 0.05 && chord.end_s > begin + 0.05) names.push(chord.played ?? chord.planned ?? "–");
+        const cell = document.createElement("li"), begin = timeline.bars_s[bar], end = timeline.bars_s[bar + 1] ?? timeline.duration_s;
+        const here = timeline.chords.filter(c => c.start_s < end - 0.05 && c.end_s > begin + 0.05), once = names => names.filter((n, i) => n !== names[i - 1]).join("  ");
+        const played = once(here.map(c => c.played ?? "–")), planned = once(here.map(c => c.planned ?? "–"));
         cell.dataset.bar = bar;
-        cell.textContent = names.filter((n, i) => n !== names[i - 1]).join("  ");
+        cell.textContent = played;
+        if (planned !== played) cell.append(Object.assign(document.createElement("small"), { textContent: planned }));
         grid.append(cell);
       }
       part.append(name, grid);
@@ -175,11 +177,11 @@ export function open(main) {
     }));
     $("[data-chords]", main).hidden = false;
   }
-  const originality = $("[data-match]", main), drawn = $("[data-drawn]", main);
+  const originality = $("[data-resembles]", main), drawn = $("[data-drawn]", main);
   const seen = new IntersectionObserver(async entries => {
     if (!entries.some(e => e.isIntersecting) || !drawn.firstElementChild) return;
     seen.disconnect();
-    try { endings.push(matches(drawn, await api("GET", originality.dataset.match))); } catch (error) { drawn.textContent = error.message; }
+    try { endings.push(matches(drawn, await api("GET", originality.dataset.resembles))); } catch (error) { drawn.textContent = error.message; }
   }, { rootMargin: "300px" });
   seen.observe(originality);
   endings.push(() => seen.disconnect());
