@@ -12,8 +12,9 @@ export function open(main) {
   const find = () => {
     clearTimeout(timer);
     const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value.trim() !== ""));
-    const url = query.size ? `/library?${query}` : "/library";
-    if (url === location.pathname + location.search) return;
+    const url = query.size ? `/library?${query}` : "/library", now = new URLSearchParams(location.search);
+    now.delete("page");
+    if ([...now].sort().join("&") === [...query].sort().join("&")) return;
     history.replaceState({}, "", url);
     $("#results", main).setAttribute("aria-busy", "true");
     refresh();
@@ -28,7 +29,7 @@ export function open(main) {
     const there = boxes();
     for (const box of there) {
       box.checked = chosen.has(box.dataset.pick);
-      box.closest(".cell, tr")?.classList.toggle("picked", box.checked);
+      box.closest(".on-shelf, tr")?.classList.toggle("picked", box.checked);
     }
     const all = $("[data-pick-all]", main), count = there.filter(box => box.checked).length;
     if (all) { all.checked = count > 0 && count === there.length; all.indeterminate = count > 0 && count < there.length; }
@@ -71,20 +72,13 @@ export function open(main) {
     await new Promise(done => dialog.addEventListener("close", done, { once: true }));
     return dialog.returnValue === "yes" ? Object.fromEntries(new FormData($("form", dialog))) : null;
   };
-  const send = async (path, body, said, undo) => {
+  const send = async (path, body, said, undo = null, ids = [...chosen.keys()]) => {
     try {
-      const told = await api("POST", path, { ids: [...chosen.keys()], ...body });
+      const told = await api("POST", path, { ids, ...body });
       if (told.done.length) say(`${plural(told.done.length)} ${said}.`, undo ? { undo: () => undo(told.done) } : {});
-      for (const [reason, ids] of grouped(told.failed)) say(`${plural(ids.length)} left as ${ids.length === 1 ? "it was" : "they were"}: ${reason}`, { bad: true });
+      for (const [reason, left] of grouped(told.failed)) say(`${plural(left.length)} left as ${left.length === 1 ? "it was" : "they were"}: ${reason}`, { bad: true });
       for (const id of told.done) chosen.delete(id);
       paint();
-      refresh();
-    } catch (error) { say(error.message, { bad: true }); }
-  };
-  const back = async (ids, body, said) => {
-    try {
-      await api("POST", "/api/tracks/bulk/change", { ids, ...body });
-      say(said);
       refresh();
     } catch (error) { say(error.message, { bad: true }); }
   };
@@ -108,7 +102,7 @@ export function open(main) {
     },
     async delete() {
       if (chosen.size > 1 && !await confirmed(`Delete ${plural(chosen.size)}? They can be restored for 30 days.`)) return;
-      await send("/api/tracks/bulk/change", { deleted: true }, "deleted", ids => back(ids, { deleted: false }, `${plural(ids.length)} restored.`));
+      await send("/api/tracks/bulk/change", { deleted: true }, "deleted", ids => send("/api/tracks/bulk/change", { deleted: false }, "restored", null, ids));
     },
     restore: () => send("/api/tracks/bulk/change", { deleted: false }, "restored"),
     async schedule() {
@@ -131,6 +125,7 @@ export function open(main) {
     },
   };
   paint();
+  find(); // what was typed before this was there
   return () => { clearTimeout(timer); off.abort(); };
 }
 

@@ -87,6 +87,7 @@ export function listing(root, transport) {
     show(told);
     back.hidden = true;
     $("[data-reset]", form).hidden = !told.edited;
+    $("[data-edited]", root).textContent = told.edited ? `changed by ${told.edited_by}` : "";
     refresh(new Set(["listing"])); // what is decided on is another listing
   }
   const ifSame = () => ({ "If-Match": `"${sha}"` });

@@ -37,7 +37,7 @@ export function at(list, second, start = item => item.start_s) {
  * Gives `{peaks(told), timeline(told), draw(), end()}`; `draw` once after anything has moved.
  */
 export function stage(root, transport) {
-  const wave = $("[data-wave]", root), roll = $("[data-roll]", root), notes = $(".notes", roll), lanes = $(".lanes", roll);
+  const wave = $("[data-wave]", root), roll = $("[data-roll]", root), notes = $(".roll-notes", roll), lanes = $(".lanes", roll);
   const off = new AbortController(), on = (target, type, act, more = {}) => target.addEventListener(type, act, { signal: off.signal, ...more });
   let peaks = null, told = null, hover = null, zoom = 4, frame = 0, followed = 0, scrolled = false, rows = [];
 
@@ -91,11 +91,11 @@ export function stage(root, transport) {
   on(wave, "pointercancel", () => { held = false; });
   on(wave, "pointerleave", () => { hover = null; draw(); });
   on(wave, "keydown", event => {
-    const now = transport.now(), bar = told ? at(told.bars_s, now, s => s) : -1, section = told ? at(told.sections, now) : -1;
+    const now = transport.now(), bars = told?.bars_s ?? [], sections = told?.sections.map(s => s.start_s) ?? [];
+    const later = (list, otherwise) => list.find(s => s > now + 0.1) ?? otherwise, earlier = (list, by) => list.findLast(s => s < now - by) ?? 0;
     const goals = {
       ArrowLeft: () => now - 5, ArrowRight: () => now + 5, ArrowDown: () => now - 1, ArrowUp: () => now + 1, Home: () => 0, End: () => transport.length - 0.5,
-      PageUp: () => told?.sections[section + 1]?.start_s ?? now + 20, PageDown: () => told?.sections[Math.max(0, section - (now - (told.sections[section]?.start_s ?? 0) < 1 ? 1 : 0))]?.start_s ?? now - 20,
-      ",": () => told?.bars_s[bar - 1] ?? now, ".": () => told?.bars_s[bar + 1] ?? now,
+      PageUp: () => later(sections, now), PageDown: () => earlier(sections, 1), ",": () => earlier(bars, 0.4), ".": () => later(bars, now),
     };
     if (event.key === " " || event.key === "Enter") { event.preventDefault(); transport.toggle(); }
     else if (goals[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); transport.seek(Math.max(0, Math.min(transport.length, goals[event.key]()))); }
@@ -129,7 +129,7 @@ export function stage(root, transport) {
     widen();
   }
   function widen() {
-    $(".length", notes).style.width = `${Math.ceil(perSecond() * transport.length)}px`;
+    $(".roll-length", notes).style.width = `${Math.ceil(perSecond() * transport.length)}px`;
     $("canvas", notes).style.width = `${notes.clientWidth}px`;
   }
 

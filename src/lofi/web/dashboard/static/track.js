@@ -58,7 +58,7 @@ export function open(main) {
   const wave = $("[data-wave]", listen);
   function show(now, timeline) {
     $("[data-at]", listen).textContent = clock(Math.floor(now));
-    const bar = timeline ? at(timeline.bars_s, now, s => s) : -1, section = timeline ? at(timeline.sections, now) : -1, chord = timeline ? timeline.chords[at(timeline.chords, now)] : null;
+    const begun = now + 0.02, bar = timeline ? at(timeline.bars_s, begun, s => s) : -1, section = timeline ? at(timeline.sections, begun) : -1, chord = timeline ? timeline.chords[at(timeline.chords, begun)] : null;
     const words = [clock(Math.floor(now)), bar >= 0 ? `bar ${bar + 1}` : "", section >= 0 ? timeline.sections[section].name : "", chord?.played ?? chord?.planned ?? ""].filter(Boolean);
     if (words.join() === said) return;
     said = words.join();
@@ -160,7 +160,7 @@ export function open(main) {
     if (!box || !timeline.chords.length) return;
     box.replaceChildren(...timeline.sections.map((section, k) => {
       const part = document.createElement("div"), name = document.createElement("h3"), grid = document.createElement("ol");
-      part.className = "chart";
+      part.className = "chord-part";
       name.textContent = section.name;
       grid.className = "barlist";
       for (let bar = section.start_bar; bar < section.start_bar + section.bars; bar++) {
@@ -183,7 +183,7 @@ export function open(main) {
     seen.disconnect();
     try { endings.push(matches(drawn, await api("GET", originality.dataset.resembles))); } catch (error) { drawn.textContent = error.message; }
   }, { rootMargin: "300px" });
-  seen.observe(originality);
+  if (originality) seen.observe(originality);
   endings.push(() => seen.disconnect());
 
   // What is done to it -------------------------------------------------------------------------
@@ -193,6 +193,7 @@ export function open(main) {
     if (!form) return;
     event.preventDefault();
     event.stopPropagation();
+    $("#wrong-decision", form)?.remove();
     const what = event.submitter?.value ?? "approve", { privacy, note, package_sha256, listing_sha256 } = Object.fromEntries(new FormData(form));
     try {
       await api("POST", `${form.dataset.decide}/${what}`, what === "approve" ? { privacy, note, package_sha256, listing_sha256 } : { note, package_sha256 });
@@ -201,8 +202,12 @@ export function open(main) {
       document.activeElement?.blur?.();
       refresh();
     } catch (error) {
-      say(error.message, { bad: true });
-      if (error.problem?.type === "/problems/invalid-input") form.elements.note.focus();
+      if (error.problem?.type !== "/problems/invalid-input") return say(error.message, { bad: true });
+      const wrong = Object.assign(document.createElement("span"), { id: "wrong-decision", className: "wrong", textContent: error.message });
+      form.elements.note.setAttribute("aria-invalid", "true");
+      form.elements.note.setAttribute("aria-describedby", wrong.id);
+      form.elements.note.after(wrong);
+      form.elements.note.focus();
     }
   });
   on(main, "click", async event => {
