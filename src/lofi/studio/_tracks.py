@@ -657,7 +657,7 @@ def counts(session: Session) -> dict[str, int]:
         .group_by(Track.state)
     )
     away = sa.select(sa.func.count()).select_from(Track).where(Track.deleted_at.is_not(None))
-    found = dict.fromkeys(STATES, 0) | {state: count for state, count in rows}
+    found = dict.fromkeys(STATES, 0) | {row[0]: row[1] for row in rows}
     return found | {"deleted": session.scalar(away) or 0}
 
 

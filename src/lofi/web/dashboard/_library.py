@@ -178,7 +178,7 @@ def _tags(studio: Studio) -> list[dict[str, Any]]:
 
 
 def _link(asked: Mapping[str, list[str]], changes: Mapping[str, Any]) -> str:
-    """The same page with something otherwise; None leaves a name out. Another choice begins anew."""
+    """The same page with something otherwise; None leaves a name out. It begins at page 1."""
     kept = {n: v for n, v in asked.items() if n not in changes and n != "page"}
     query = kept | {n: v for n, v in changes.items() if v is not None}
     return "/library?" + urlencode(query, doseq=True) if query else "/library"
