@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["servers", "api", "jobs", "browser", "youtube"]
+pytest_plugins = ["servers", "api", "jobs", "browser", "youtube", "youtube_figures"]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -83,6 +84,39 @@ def put_track(
     return track_id
 
 
+def put_package(
+    session: Session,
+    storage: Storage,
+    number: int = 1,
+    *,
+    video: bytes = b"\0\0\0\x18ftypmp42 and some frames",
+    title: str = "Quiet Harbour",
+    **listed: Any,
+) -> str:
+    """A finished track whose package names its files by their hashes, as a real one does."""
+    listing = {
+        "snippet": {
+            "title": title, "description": "Two minutes of lofi.", "tags": ["lofi", "chill beats"],
+            "categoryId": "10", "defaultLanguage": "en",
+        },
+        "status": {
+            "privacyStatus": "private", "selfDeclaredMadeForKids": False,
+            "containsSyntheticMedia": True, "license": "youtube", "embeddable": True,
+        },
+        "query": {"part": "snippet,status", "notifySubscribers": False},
+    } | listed  # fmt: skip
+    files = {
+        "video.mp4": video,
+        "thumbnail.jpg": b"\xff\xd8\xff\xe0 a picture",
+        "listing.json": json.dumps(listing).encode(),
+    }
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    facts = {"id": f"quiet-harbour-{number:08x}", "title": title, "files": hashes}
+    files["track.json"] = json.dumps(facts).encode()
+    return put_track(
+        session, number, storage=storage, files=files, title=title, facts=facts,
+        package_sha256=hashlib.sha256(files["track.json"]).hexdigest(),
+    )  # fmt: skip
 _UNLIKE = {
     "verdict": "pass", "works": 6436, "melodies": 2, "review_bits": 90.8, "block_bits": 133.4,
     "matches": [], "longest_run_notes": 0, "summary": "no match above 90.8 bits in 6,436 works",

@@ -35,10 +35,13 @@ COMMANDS = {
     "daily": (),
     "orchestrate": (),
     "jobs": ("list", "show", "watch", "cancel", "retry"),
-    "track": ("list", "show", "export", "approve", "delete", "restore"),
+    "track": ("list", "show", "export", "approve", "delete", "restore", "listing"),
+    "listing": ("templates", "check", "keywords"),
+    "preflight": (),
     "db": ("upgrade", "downgrade", "current", "check"),
     "storage": ("check", "gc"),
     "token": ("create", "list", "revoke"),
+    "community": ("list", "sync"),
     "schedule": (
         "list",
         "add",
@@ -50,6 +53,8 @@ COMMANDS = {
         "fill",
         "hours",
     ),
+    "analytics": ("show", "export", "collect"),
+    "experiment": ("list", "start", "show", "stop", "apply"),
 }
 
 

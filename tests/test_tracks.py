@@ -335,7 +335,7 @@ def test_csv_has_every_track_and_no_formula(database):
 
 def test_nothing_collected_is_told_as_such(shelf):
     with shelf.read() as session:
-        told = analytics(session)
+        told = analytics.series(session)
     assert told["collected"] is False
     assert told["series"] == []
     assert told["by"] == {"mood": [], "bpm": [], "key": [], "palette": []}
@@ -354,11 +354,11 @@ def test_figures_are_grouped_by_what_the_tracks_are_like(shelf):
                 Metric(release_id=release, name="views", value=value, at=DAY + timedelta(days=day))
             )
     with shelf.read() as session:
-        told = analytics(session)
-        later = analytics(
+        told = analytics.series(session)
+        later = analytics.series(
             session, since=DAY + timedelta(hours=1), track_id="quiet-harbour-00000001"
         )
-        other = analytics(session, names=["likes"])
+        other = analytics.series(session, names=["likes"])
     assert told["collected"] is True
     assert told["names"][0]["points"] == 5
     series = {s["of"]: [(p["value"], p["figures"]) for p in s["points"]] for s in told["series"]}

@@ -36,7 +36,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -56,6 +56,13 @@ BUCKETS = {
     "youtube.search.list": ("searches", 1),
     "youtube.videos.batchGetStats": ("statistics", 1),
     "youtubeAnalytics.reports.query": ("reports", 1),
+    **dict.fromkeys(
+        (
+            f"youtubereporting.{m}"
+            for m in ("jobs.list", "jobs.create", "jobs.reports.list", "media.download")
+        ),
+        ("reports", 1),
+    ),
 }
 PER_DAY = {"units": 10_000, "uploads": 100, "searches": 100, "statistics": 10_000}
 
@@ -80,7 +87,7 @@ class Method:
 
 @functools.cache
 def methods() -> dict[str, Method]:
-    """All methods of youtube v3 and youtubeAnalytics v2."""
+    """All methods of youtube v3, youtubeAnalytics v2 and youtubereporting v1."""
     import googleapiclient
 
     folder = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
@@ -102,10 +109,23 @@ def methods() -> dict[str, Method]:
         for inner in node.get("resources", {}).values():
             walk(inner, document)
 
-    for name in ("youtube.v3.json", "youtubeAnalytics.v2.json"):
+    for name in ("youtube.v3.json", "youtubeAnalytics.v2.json", "youtubereporting.v1.json"):
         document = json.loads((folder / name).read_text(encoding="utf-8"))
         walk(document, document)
     return found
+
+
+def _find(verb: str, path: str) -> tuple[Method | None, dict[str, list[str]]]:
+    """The method at an address, and the parameters that stand in it."""
+    if found := _paths().get((verb, path)):
+        return found, {}
+    for method in methods().values():
+        if method.verb == verb and "{" in method.path:
+            names = re.findall(r"\{\+?(\w+)\}", method.path)
+            pattern = re.sub(r"\{\+\w+\}", "(.+)", re.sub(r"\{\w+\}", "([^/]+)", method.path))
+            if at := re.fullmatch(pattern, path):
+                return method, {n: [unquote(v)] for n, v in zip(names, at.groups(), strict=True)}
+    return None, {}
 
 
 @functools.cache
@@ -298,6 +318,7 @@ class FakeYouTube:
         self.processed_at_once = True
         self.shelf: dict[str, Any] = {}  # what other modules keep
         self.calls: list[Call] = []
+        self.misplaced = 0  # pieces that did not begin where the last one ended
         self.mistakes: list[str] = []  # of this fake: answers that the documents do not allow
         self.faults: dict[str, list[Fault]] = {}
         self.chaos: Callable[[str], Fault | None] = lambda _method: None
@@ -628,7 +649,7 @@ def _playlists(fake: FakeYouTube, call: Call) -> Any:
 
 @answers("youtube.playlistItems.list")
 def _playlist_items(fake: FakeYouTube, call: Call) -> Any:
-    playlist = call.params.get("playlistId")
+    playlist = call.params.get("playlistId", "")
     if playlist == fake.uploads_id:
         items = [_item(fake, playlist, v) for v in reversed(fake.videos.values())]
     elif playlist in fake.playlists:
@@ -760,7 +781,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "PUT" and "upload_id" in query:
             self._put(query)
             return
-        method = _paths().get((self.command, path))
+        method, in_path = _find(self.command, path)
         if method is None:
             self._read(None)
             raise Refused(404, "notFound", f"there is nothing at {self.command} {path}")
@@ -772,11 +793,13 @@ class _Handler(BaseHTTPRequestHandler):
                 with suppress(Refused):
                     self.fake.spend(method)
             raise Refused(fault.status, fault.reason)
-        told = self._call(method, path, query, raw)
+        told = self._call(method, path, query | in_path, raw)
         if fault and fault.lost:
             raise _CutError
         if fault and fault.body is not None:
             self._answer(200, fault.body)
+        elif "file" in told:
+            self._answer(200, told["file"])
         elif "Location" in told:
             self._answer(200, b"", Location=told["Location"], X_GUploader_UploadID="x")
         else:
@@ -812,7 +835,7 @@ class _Handler(BaseHTTPRequestHandler):
                 call.status = refused.status
                 raise
             call.status = 200
-        if told and "Location" not in told:
+        if told and not told.keys() & {"Location", "file"}:
             try:
                 check_value(method.response or {}, told, method.schemas)
             except Refused as wrong:
@@ -892,6 +915,7 @@ class _Handler(BaseHTTPRequestHandler):
         if length % PIECE and last != total - 1:
             raise _bad("a piece must be a multiple of 256 KiB unless it is the last")
         if first != len(session.held):
+            self.fake.misplaced += 1
             raise Refused(503, "backendError", "another piece came in between")
         session.held += data if whole else data[: len(data) // PIECE * PIECE]
         if len(session.held) == session.total:
@@ -1030,6 +1054,7 @@ def fake_youtube(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeYouTube]:
     """A YouTube on this machine, in Google's place for every studio of this process."""
     fake = FakeYouTube()
     monkeypatch.setenv("LOFI_YOUTUBE_ENDPOINT", fake.url)
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")  # it answers without TLS
     yield fake
     fake.stop()
     assert not fake.mistakes, fake.mistakes

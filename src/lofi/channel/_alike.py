@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 TITLES_ALIKE = 0.6
 OPENINGS_ALIKE = 0.8
@@ -69,7 +70,7 @@ def title_alikeness(one: str, other: str) -> float:
 def _shingles(text: str) -> frozenset[str]:
     letters = unicodedata.normalize("NFKD", text.casefold())
     words = _WORD.findall("".join(c for c in letters if not unicodedata.combining(c)))
-    return frozenset([*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))])
+    return frozenset([*words, *(f"{a} {b}" for a, b in pairwise(words))])
 
 
 # Melodies ----------------------------------------------------------------------------------------

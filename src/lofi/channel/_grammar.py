@@ -203,7 +203,7 @@ def _read(text: str, name: str) -> dict[str, Any]:
     value = _plain(node, name, set())
     if not isinstance(value, dict):
         raise InputError(
-            f"{name}, line 1: a table is wanted, such as `names:` with a list below it."
+            f"{name}, line 1: a table is wanted, such as `names:` and a list below it."
         )
     return value
 

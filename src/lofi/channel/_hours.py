@@ -13,10 +13,11 @@ workdays and the weekend have each for themselves, and one that is smooth over t
 `noise` is normal: views are log-normal about what is expected. How large effects and noise are is
 not known either: both are integrated over a grid, weighed by how probable they make the figures.
 
-All of it is exact (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 2.23
-to 2.30). Choosing is Thompson sampling (Thompson 1933; Russo et al. 2018): draw effects from what
-is believed, take the best hour of that draw. Hours of which little is known are tried now and then,
-bad ones hardly, and nothing has to be set.
+All of it is exact but for the directions of the effect that hold 0.1 % of its variance, and the
+level, which is a straight line between knots (regression on features: Rasmussen and Williams,
+Gaussian Processes for Machine Learning, 2006, section 2.1). Choosing is Thompson sampling (Thompson
+1933; Russo et al. 2018): draw effects from what is believed, take the best hour of that draw. Hours
+of which little is known are tried now and then, bad ones hardly, and nothing has to be set.
 
 Hours count from Monday 0:00 in the channel's time zone.
 """
@@ -28,6 +29,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -39,14 +41,14 @@ HOURS = 168
 SEEN_AFTER_H = 48.0
 MINIMUM = 10  # releases below which what is told is the prior and nearly nothing else
 INTERVAL = 0.9
-MOST = 400  # the newest releases are learned from: the work grows with their cube
+MOST = 1_000  # the newest releases are learned from
 
 _SLACK_H = 6.0  # how far from 48 h a single figure may lie
 _BETWEEN_H = 24.0  # and each of two between which it is read
 _SHARES = (0.6, 0.25, 0.15)  # of the variance: hour of day, of workday or weekend, of the week
 _SMOOTH_DAY = 0.7  # length scale on the circle of the day: 0.76 alike after 2 h, 0.13 after 6
 _SMOOTH_WEEK = 0.19  # and on that of the week: 0.93 alike after 2 h, 0.50 after 6
-_EFFECT_SDS = (0.05, 0.15, 0.3, 0.6)  # in log units: 0.3 is a factor of 1.35
+_EFFECT_SDS = (0.1, 0.2, 0.35, 0.6)  # in log units: 0.35 is a factor of 1.42
 _NOISE_SDS = (0.3, 0.5, 0.8, 1.2, 1.8)
 _LEVEL_SD, _LEVEL_DAYS = 0.5, 60.0
 _MEAN_SD = 2.0
@@ -114,15 +116,16 @@ def views_after(
 class BestHours:
     """What is believed of the hours of the week, after some releases.
 
-    `weights`: how probable each pair of effect and noise size is. `means` (pairs, 168) and
-    `covariances` (pairs, 168, 168): of the effects (log units) under each.
+    `weights` (pairs,): how probable each pair of effect and noise size is. `means` (pairs, 168) and
+    `roots` (pairs, 168, features): of the effects (log units) under each; a root times its
+    transpose is their covariance.
     """
 
     releases: int
     hours: tuple[Hour, ...]
     weights: NDArray[np.float64]
     means: NDArray[np.float64]
-    covariances: NDArray[np.float64]
+    roots: NDArray[np.float64]
 
     @property
     def is_prior(self) -> bool:
@@ -140,10 +143,8 @@ class BestHours:
 
         rng = np.random.default_rng(seed)
         pair = int(rng.choice(len(self.weights), p=self.weights))
-        # Of a covariance that may be singular: effects are 0 on average, so one hour follows.
-        values, vectors = np.linalg.eigh(self.covariances[pair])
-        spread = np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(HOURS)
-        return self.means[pair] + vectors @ spread
+        root = self.roots[pair]
+        return self.means[pair] + root @ rng.standard_normal(root.shape[1])
 
     def choose(self, candidates: Sequence[datetime], zone: ZoneInfo, seed: int) -> datetime:
         """Thompson sampling: the candidate that is best in one draw; the earliest of equals."""
@@ -154,36 +155,33 @@ class BestHours:
 def learn_hours(seen: Iterable[Seen], zone: ZoneInfo) -> BestHours:
     """What the releases that were seen say of the hours of the week, in a time zone.
 
-    Only the newest 400 are used. Without any, it is the prior: every hour as good as any other.
+    Only the newest 1,000 are used. Without any, it is the prior: every hour as good as any other.
     """
     import numpy as np
 
     newest = sorted(seen, key=lambda s: s.at)[-MOST:]
     at_hours = np.array([hour_of_week(s.at, zone) for s in newest], dtype=int)
-    kernel = _kernel()
-    if not newest:
-        pairs = [(0.0, np.zeros(HOURS), kernel * effect**2) for effect in _EFFECT_SDS]
-    else:
-        days = np.array([s.at.timestamp() for s in newest]) / 86_400
-        logs = np.log1p([max(0.0, s.views) for s in newest])
-        pairs = _posteriors(kernel, at_hours, days, logs - logs.mean())
-    evidence = np.array([p[0] for p in pairs])
+    days = np.array([s.at.timestamp() for s in newest]) / 86_400
+    logs = np.log1p([max(0.0, s.views) for s in newest])
+    evidence, means, roots = _posteriors(at_hours, days, logs - logs.mean() if newest else logs)
     weights = np.exp(evidence - evidence.max())
     weights /= weights.sum()
-    means = np.stack([p[1] for p in pairs])
-    covariances = np.stack([p[2] for p in pairs])
     return BestHours(
         releases=len(newest),
-        hours=_told(weights, means, covariances, at_hours),
+        hours=_told(weights, means, (roots**2).sum(axis=2), at_hours),
         weights=weights,
         means=means,
-        covariances=covariances,
+        roots=roots,
     )
 
 
-def _kernel() -> NDArray[np.float64]:
-    """How alike the effects of two hours are before anything was seen: (168, 168), mean 1 and 0
-    on average in each row, as effects are relative to the average hour.
+@lru_cache(maxsize=1)
+def _effects() -> NDArray[np.float64]:
+    """Effects of the 168 hours as features (168, some 40) with weights of variance 1.
+
+    Their product with their transpose says how alike two hours are before anything was seen: 1 for
+    an hour with itself, on average; each column is 0 on average, as effects are relative to the
+    average hour. The directions that hold 99.9 % of the variance are kept.
     """
     import numpy as np
 
@@ -197,8 +195,11 @@ def _kernel() -> NDArray[np.float64]:
         + of_week * _circle(hour, HOURS, _SMOOTH_WEEK)
     )
     centre = np.eye(HOURS) - 1 / HOURS
-    centred = centre @ kernel @ centre
-    return centred / centred.diagonal().mean()
+    kernel = centre @ kernel @ centre
+    values, vectors = np.linalg.eigh(kernel / kernel.diagonal().mean())
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    kept = int(np.searchsorted(np.cumsum(values), 0.999 * values.sum())) + 1
+    return vectors[:, :kept] * np.sqrt(values[:kept])
 
 
 def _circle(at: NDArray[Any], turn: int, scale: float) -> NDArray[np.float64]:
@@ -209,40 +210,69 @@ def _circle(at: NDArray[Any], turn: int, scale: float) -> NDArray[np.float64]:
     return np.exp(-2 * (apart / scale) ** 2)
 
 
-def _posteriors(
-    kernel: NDArray[Any], at_hours: NDArray[Any], days: NDArray[Any], logs: NDArray[Any]
-) -> list[tuple[float, NDArray[Any], NDArray[Any]]]:
-    """For each pair of sizes: log evidence, mean and covariance of the effects."""
-    import numpy as np
-    from scipy.linalg import cho_factor, cho_solve
+def _levels(days: NDArray[Any]) -> NDArray[np.float64]:
+    """The channel's level on some days as features with weights of variance 1.
 
-    apart = np.abs(days[:, None] - days[None, :])
-    level = _MEAN_SD**2 + _LEVEL_SD**2 * np.exp(-apart / _LEVEL_DAYS)
-    across, among = kernel[:, at_hours], kernel[np.ix_(at_hours, at_hours)]
-    found = []
-    for effect in _EFFECT_SDS:
+    A mean, and a random walk at knots (30 days apart, or as far as 60 knots reach) with straight
+    lines between them.
+    """
+    import numpy as np
+
+    mean = np.full((len(days), 1), _MEAN_SD)
+    if not len(days):
+        return mean
+    span = days.max() - days.min()
+    knots = np.linspace(days.min(), days.max(), 2 + min(58, int(span / _LEVEL_DAYS * 2)))
+    hats = np.stack([np.interp(days, knots, row) for row in np.eye(len(knots))], axis=1)
+    apart = np.abs(knots[:, None] - knots[None, :]) / _LEVEL_DAYS
+    walk = _LEVEL_SD**2 * np.exp(-apart) + 1e-9 * np.eye(len(knots))
+    return np.hstack([mean, hats @ np.linalg.cholesky(walk)])
+
+
+def _posteriors(
+    at_hours: NDArray[Any], days: NDArray[Any], logs: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """For each pair of sizes: log evidence, mean of the effects, root of their covariance.
+
+    The work does not grow with the releases: they are in two sums of products.
+    """
+    import numpy as np
+    from scipy.linalg import solve_triangular
+
+    effects, levels = _effects(), _levels(days)
+    count = effects.shape[1]
+    features = np.hstack([effects[at_hours], levels])
+    products, towards, squares = features.T @ features, features.T @ logs, logs @ logs
+    evidence, means, roots = [], [], []
+    for size in _EFFECT_SDS:
+        scale = np.ones(features.shape[1])
+        scale[:count] = size
         for noise in _NOISE_SDS:
-            total = effect**2 * among + level + noise**2 * np.eye(len(logs))
-            factor = cho_factor(total, lower=True)
-            solved = cho_solve(factor, logs)
-            evidence = -0.5 * logs @ solved - np.log(factor[0].diagonal()).sum()
-            gain = effect**2 * across
-            mean = gain @ solved
-            covariance = effect**2 * kernel - gain @ cho_solve(factor, gain.T)
-            found.append((float(evidence), mean, covariance))
-    return found
+            precision = np.eye(len(scale)) + products * np.outer(scale, scale) / noise**2
+            pull = towards * scale / noise**2
+            lower = np.linalg.cholesky(precision)
+            half = solve_triangular(lower, pull, lower=True)
+            root = solve_triangular(lower, np.eye(len(scale)), lower=True).T[:count]
+            evidence.append(
+                0.5 * (half @ half - squares / noise**2)
+                - np.log(lower.diagonal()).sum()
+                - len(logs) * np.log(noise)
+            )
+            means.append(size * effects @ (root @ half))
+            roots.append(size * effects @ root)
+    return np.array(evidence), np.stack(means), np.stack(roots)
 
 
 def _told(
     weights: NDArray[Any],
     means: NDArray[Any],
-    covariances: NDArray[Any],
+    variances: NDArray[Any],
     at_hours: NDArray[Any],
 ) -> tuple[Hour, ...]:
     import numpy as np
     from scipy.special import ndtr
 
-    variances = np.maximum(covariances.diagonal(axis1=1, axis2=2), 1e-12)
+    variances = np.maximum(variances, 1e-12)
     above = weights @ ndtr(means / np.sqrt(variances))
     low = _quantile((1 - INTERVAL) / 2, weights, means, variances)
     high = _quantile((1 + INTERVAL) / 2, weights, means, variances)
@@ -273,7 +303,7 @@ def _quantile(
 
     sds = np.sqrt(variances)
     low, high = (means - 8 * sds).min(axis=0), (means + 8 * sds).max(axis=0)
-    for _ in range(50):
+    for _ in range(30):
         middle = (low + high) / 2
         below = weights @ ndtr((middle - means) / sds) < share
         low, high = np.where(below, middle, low), np.where(below, high, middle)

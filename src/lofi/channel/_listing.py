@@ -271,7 +271,7 @@ def _key(text: str, grammar: Grammar, language: str) -> str:
 
 
 def _loop(plan: Plan) -> list[str]:
-    """The chords that the first theme begins with: each once where it goes on, one round of them."""
+    """The chords that the first theme begins with: each once where it goes on, one round."""
     theme = next((s for s in plan.sections if s.name == "A"), plan.sections[0])
     found: list[str] = []
     for chord in map(_line, theme.chords[: 2 * _LOOP_BARS]):

@@ -143,22 +143,22 @@ def consent(
                 "code_verifier": self.code_verifier,
             }
             got.append(_tokens(client, endpoints, form, now))
-            # Not read by anyone; what called this wants one to be there.
-            self.oauth2session.token = {"access_token": got[0].access_token}
-            return {}
+            raise _DoneError  # what would follow makes objects that nobody needs here
 
     flow = Flow.from_client_config({"installed": client.to_json()}, SCOPES)
     try:
         flow.run_local_server(
             host="127.0.0.1",
             port=port,
-            authorization_prompt_message=None,
+            authorization_prompt_message="",
             success_message="LoFi Empire is connected, or says in its window why it is not. You "
             "can close this one.",
             open_browser=open_browser,
             timeout_seconds=patience_s,
             prompt="consent",  # else a second connection would bring no refresh token
         )
+    except _DoneError:
+        pass
     except WSGITimeoutError as error:
         raise LofiError(
             f"nobody consented within {patience_s / 60:.0f} minutes. Run it again and open the "
@@ -177,6 +177,10 @@ def consent(
             "https://myaccount.google.com/connections and run `lofi youtube connect` again."
         )
     return tokens
+
+
+class _DoneError(Exception):
+    """The consent has been turned into tokens."""
 
 
 def _code(answer: Mapping[str, list[str]], state: str) -> str:

@@ -50,15 +50,16 @@ _VIDEOS = "YouTube Data API, videos resource: developers.google.com/youtube/v3/d
 _INSERT = "YouTube Data API, videos.insert: developers.google.com/youtube/v3/docs/videos/insert"
 _CHAPTERS = "YouTube Help, Video chapters: support.google.com/youtube/answer/9884579"
 _HASHTAGS = "YouTube Help, Use hashtags: support.google.com/youtube/answer/6390658"
-_SYNTHETIC = "YouTube Help, Disclosing altered or synthetic content: support.google.com/youtube/answer/14328491"
+_SYNTHETIC = (
+    "YouTube Help, Disclosing use of altered or synthetic content: "
+    "support.google.com/youtube/answer/14328491"
+)
 _KIDS = "YouTube Help, Made for kids: support.google.com/youtube/answer/9528076"
 _THUMBNAILS = "YouTube Help, Add video thumbnails: support.google.com/youtube/answer/72431"
 _ENCODING = (
     "YouTube Help, Recommended upload encoding settings: support.google.com/youtube/answer/1722171"
 )
-_LONG = (
-    "YouTube Help, Upload videos longer than 15 minutes: support.google.com/youtube/answer/71673"
-)
+_LONG = "YouTube Help, Upload longer videos: support.google.com/youtube/answer/71673"
 _QUOTA = "YouTube Data API, quota: developers.google.com/youtube/v3/determine_quota_cost"
 _POLICY = (
     "YouTube Help, Channel monetization policies, inauthentic content: "
@@ -250,6 +251,13 @@ def _localizations(c: Candidate) -> list[str]:
     return wrong
 
 
+def _category(c: Candidate) -> list[str]:
+    category = _text(c, "categoryId")
+    return _when(
+        category not in CATEGORIES, f"categoryId {category!r} is none of {', '.join(CATEGORIES)}"
+    )
+
+
 def _parts(c: Candidate) -> list[str]:
     part = _part(c, "query").get("part") or ""
     told = part.split(",") if isinstance(part, str) else list(part)
@@ -271,9 +279,8 @@ def _publish_at(c: Candidate) -> list[str]:
         return [*wrong, "publishAt is no moment in ISO 8601"]
     if at.tzinfo is None:
         return [*wrong, "publishAt has no time zone"]
-    return wrong + _when(
-        bool(c.moment and at <= c.moment), "publishAt has passed: it would be public"
-    )
+    passed = c.moment is not None and at <= c.moment
+    return wrong + _when(passed, "publishAt has passed: it would be public")
 
 
 def _chapters(c: Candidate) -> list[str]:
@@ -343,6 +350,13 @@ def _sound_coding(v: Encoding) -> list[str]:
     ]
 
 
+def _lengths(v: Encoding) -> list[str]:
+    return _when(
+        abs(v.video_s - v.audio_s) > 0.5,
+        f"the picture lasts {v.video_s:.1f} s, the sound {v.audio_s:.1f} s",
+    )
+
+
 # What the track and the channel are --------------------------------------------------------------
 
 
@@ -381,7 +395,7 @@ def _units(c: Candidate) -> list[str] | Unknown:
         return Unknown("no account is connected, so no quota is counted")
     return _when(
         c.units_left < c.units_needed,
-        f"{c.units_left} units are left today; thumbnail and what else is asked cost {c.units_needed}",
+        f"{c.units_left} units are left today; what follows the upload costs {c.units_needed}",
     )
 
 
@@ -443,8 +457,9 @@ def _alike_melody(c: Candidate) -> list[str] | Unknown:
 
 
 def _alike_thumbnail(c: Candidate) -> list[str] | Unknown:
-    return _alike(c, c.thumbnail.likeness if c.thumbnail else None, lambda r: r.thumbnail,
-                  thumbnail_alikeness, THUMBNAILS_ALIKE, "of its thumbnail looks like that of")  # fmt: skip
+    own = c.thumbnail.likeness if c.thumbnail else None
+    return _alike(c, own, lambda r: r.thumbnail, thumbnail_alikeness, THUMBNAILS_ALIKE,
+                  "of its thumbnail looks like that of")  # fmt: skip
 
 
 # The table ---------------------------------------------------------------------------------------
@@ -478,9 +493,7 @@ RULES: tuple[Rule, ...] = (
     Rule("text", "all texts are whole characters, titles and tags in one line", _OURS, "block",
          "listing", _strange),
     Rule("category", "the category is one that a video may be given", _VIDEOS, "block", "listing",
-         lambda c: _when(_text(c, "categoryId") not in CATEGORIES,
-                         f"categoryId {_text(c, 'categoryId')!r} is none of {', '.join(CATEGORIES)}")
-         ),
+         _category),
     Rule("localizations", "every localization keeps the same limits, beside a default language",
          _VIDEOS, "block", "listing", _localizations),
     Rule("parts", "part names all that is sent", _INSERT, "block", "listing", _parts),
@@ -519,12 +532,10 @@ RULES: tuple[Rule, ...] = (
     Rule("sound-coding", "AAC-LC, stereo, 48 kHz, about 384 kb/s", _ENCODING, "warn", "files",
          _of_video(_sound_coding)),
     Rule("same-length", "sound and picture are equally long", _OURS, "block", "files",
-         _of_video(lambda v: _when(abs(v.video_s - v.audio_s) > 0.5,
-                                   f"the picture lasts {v.video_s:.1f} s, the sound {v.audio_s:.1f}")
-                   )),
+         _of_video(_lengths)),
     Rule("long", "15 minutes at most, unless the account is verified", _LONG, "warn", "files",
-         _of_video(lambda v: _when(v.duration_s > LONG_S, f"it lasts {v.duration_s / 60:.1f} minutes")
-                   )),
+         _of_video(lambda v: _when(v.duration_s > LONG_S,
+                                   f"it lasts {v.duration_s / 60:.1f} minutes"))),
     Rule("thumbnail", "there is a thumbnail", _OURS, "warn", "files",
          lambda c: _when(c.thumbnail is None, "there is none: YouTube would choose a frame")),
     Rule("thumbnail-bytes", "the thumbnail has at most 2 MB", _THUMBNAILS, "block", "files",
@@ -540,11 +551,14 @@ RULES: tuple[Rule, ...] = (
     Rule("originality-sure", "its originality was checked, and needs no second look",
          "the originality report of the track", "warn", "track",
          lambda c: _when(c.verdict in ("review", "not checked"), f"the verdict is: {c.verdict}")),
-    Rule("approval", "a person has approved exactly these bytes", _OURS, "block", "track", _approval),
+    Rule("approval", "a person has approved exactly these bytes", _OURS, "block", "track",
+         _approval),
     Rule("how-public", "it becomes no more public than was approved", _OURS, "block", "track",
          _how_public),
-    Rule("uploads-left", "an upload of today's quota is left", _QUOTA, "block", "channel", _uploads),
-    Rule("units-left", "enough units of today's quota are left", _QUOTA, "block", "channel", _units),
+    Rule("uploads-left", "an upload of today's quota is left", _QUOTA, "block", "channel",
+         _uploads),
+    Rule("units-left", "enough units of today's quota are left", _QUOTA, "block", "channel",
+         _units),
     Rule("per-day", "no more go out on a day than was set", f"{_OURS}, after {_POLICY}", "block",
          "channel", _per_day),
     Rule("same-title", f"no release of the last {RECENT_DAYS} days has the same title", _POLICY,

@@ -57,6 +57,10 @@ COSTS: dict[str, tuple[str, int]] = {
     "youtube.videos.list": ("units", 1),
     "youtube.videos.update": ("units", 50),
     "youtubeAnalytics.reports.query": ("reports", 1),
+    "youtubereporting.jobs.create": ("reports", 1),
+    "youtubereporting.jobs.list": ("reports", 1),
+    "youtubereporting.jobs.reports.list": ("reports", 1),
+    "youtubereporting.media.download": ("reports", 1),
 }
 
 
@@ -86,7 +90,10 @@ def next_reset(moment: datetime) -> datetime:
 def limits(units_per_day: int | None = None, uploads_per_day: int | None = None) -> dict[str, int]:
     """Units a day by bucket, where a project was granted other ones than usual."""
     granted = {"units": units_per_day, "uploads": uploads_per_day}
-    return {name: granted.get(name) or b.units_per_day for name, b in BUCKETS.items()}
+    return {
+        name: b.units_per_day if granted.get(name) is None else max(0, granted[name] or 0)
+        for name, b in BUCKETS.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

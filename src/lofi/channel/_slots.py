@@ -58,7 +58,7 @@ _FIELDS = (
 _ITEM = re.compile(
     r"(?:\*|(?P<low>[a-z]{3,9}|\d{1,2})(?:-(?P<high>[a-z]{3,9}|\d{1,2}))?)(?:/(?P<step>\d{1,2}))?"
 )
-_WEEKLY = re.compile(r"(?P<days>[a-z][a-z,\s-]*?)[,\s]+(?P<hour>\d{1,2}):(?P<minute>\d\d)")
+_WEEKLY = re.compile(r"(?P<days>[a-z][a-z,\s-]*?)[,\s]+(?:at )?(?P<hour>\d{1,2}):(?P<minute>\d\d)")
 _EACH = {"daily": "*", "weekdays": "mon-fri", "weekends": "sat,sun"}
 _HOW = (
     "Write days and a time, such as `mon,thu 18:30`, `weekdays 07:00` or `daily 20:15`, or a cron "

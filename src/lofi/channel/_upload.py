@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -165,7 +164,6 @@ class Upload:
     told: Callable[[int], None]
     go_on: Callable[[], bool] = lambda: True
     chunk: int = CHUNK
-    sleep: Callable[[float], None] = time.sleep
 
     def run(self, *, fresh: bool) -> dict[str, Any]:
         """Send what is missing; gives the video. `fresh`: no byte was sent to the session yet.
@@ -204,7 +202,7 @@ class Upload:
                 failed += 1
                 if failed >= TRIES:
                     raise error
-                self.sleep(PAUSES_S[min(failed, len(PAUSES_S)) - 1])
+                self.api.sleep(PAUSES_S[min(failed, len(PAUSES_S)) - 1])
 
     def _probe(self) -> Answer:
         """How much YouTube holds, or the video if it has it all."""

@@ -14,11 +14,12 @@ import json
 import logging
 import random
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from lofi.brief import InputError, LofiError
 from lofi.channel._quota import COSTS, Ledger
@@ -141,8 +142,8 @@ REASONS: dict[str, Reason] = {
     "accessNotConfigured": Reason(
         AuthError,
         "the API is switched off in your Google project",
-        "Enable `YouTube Data API v3` and `YouTube Analytics API` in the Google Cloud console "
-        "(APIs & Services, Library).",
+        "Enable `YouTube Data API v3`, `YouTube Analytics API` and `YouTube Reporting API` in the "
+        "Google Cloud console (APIs & Services, Library).",
     ),
     "accountTerminated": Reason(AuthError, "YouTube has closed the account", _LOOK),
     "channelClosed": Reason(AuthError, "the channel is closed", _LOOK),
@@ -320,6 +321,10 @@ ROUTES: dict[str, Route] = {
     "youtube.videos.list": Route("GET", "youtube/v3/videos"),
     "youtube.videos.update": Route("PUT", "youtube/v3/videos"),
     "youtubeAnalytics.reports.query": Route("GET", "v2/reports"),
+    "youtubereporting.jobs.create": Route("POST", "v1/jobs", False),
+    "youtubereporting.jobs.list": Route("GET", "v1/jobs"),
+    "youtubereporting.jobs.reports.list": Route("GET", "v1/jobs/{jobId}/reports"),
+    "youtubereporting.media.download": Route("GET", "v1/media/{+resourceName}"),
 }
 
 
@@ -329,16 +334,22 @@ class Endpoints:
 
     data: str = "https://youtube.googleapis.com"
     analytics: str = "https://youtubeanalytics.googleapis.com"
+    reporting: str = "https://youtubereporting.googleapis.com"
 
     @classmethod
     def at(cls, url: str) -> Endpoints:
-        """Both at one address of this machine. Raises InputError for any other: keys go there."""
+        """All at one address of this machine. Raises InputError for any other: keys go there."""
         if not is_local(url):
             raise InputError(
                 f"{url[:80]!r} is no address of this machine such as http://127.0.0.1:8080. The "
                 "account's key is sent to Google, or for tests to this machine, and nowhere else."
             )
-        return cls(url.rstrip("/"), url.rstrip("/"))
+        return cls(*3 * (url.rstrip("/"),))
+
+    def of(self, method: str) -> str:
+        """Where the API of a method answers."""
+        bases = {"youtubeAnalytics": self.analytics, "youtubereporting": self.reporting}
+        return bases.get(method.partition(".")[0], self.data)
 
     def trusts(self, url: str) -> bool:
         """Whether a key may be sent to an address that YouTube gave: an upload session."""
@@ -437,9 +448,10 @@ def build(
     route = ROUTES.get(method)
     if route is None:
         raise InputError(f"there is no method {method!r}. There are {', '.join(ROUTES)}.")
-    base = endpoints.analytics if method.startswith("youtubeAnalytics.") else endpoints.data
-    query = urlencode([(name, _value(v)) for name, v in (params or {}).items() if v is not None])
-    url = f"{base}/{route.path}" + (f"?{query}" if query else "")
+    given = {name: _value(v) for name, v in (params or {}).items() if v is not None}
+    path = re.sub(r"\{(\w+)\}", lambda m: quote(given.pop(m[1]), safe=""), route.path)
+    query = urlencode(given)
+    url = f"{endpoints.of(method)}/{path}" + (f"?{query}" if query else "")
     if media is not None:
         return Request(route.verb, url, {"Content-Type": media.media_type}, media.data)
     if body is not None:
@@ -476,6 +488,10 @@ class Api(Protocol):
         """
         ...
 
+    def download(self, method: str, url: str) -> bytes:
+        """The file at an address that YouTube gave, with the cost of a method."""
+        ...
+
 
 class YouTube:
     """An `Api` over HTTP. Threads may share it; close it when it is no longer needed.
@@ -494,8 +510,9 @@ class YouTube:
         self.endpoints = endpoints or Endpoints()
         self._authorise = authorise
         self._ledger = ledger
-        self._sleep = sleep
+        self.sleep = sleep
         self._client: httpx.Client | None = None
+        self._opening = threading.Lock()
 
     def close(self) -> None:
         """Close the connections."""
@@ -514,6 +531,10 @@ class YouTube:
         """See Api."""
         request = build(method, params=params, body=body, media=media, endpoints=self.endpoints)
         return self.ask(method, request).json()
+
+    def download(self, method: str, url: str) -> bytes:
+        """See Api. Raises InputError for an address that the key may not be sent to."""
+        return self.ask(method, Request(ROUTES[method].verb, url)).content
 
     def ask(self, method: str, request: Request) -> Answer:
         """Send the request of a method, with its cost and its tries."""
@@ -538,7 +559,7 @@ class YouTube:
                 pause_s = next(pauses, None)
                 if pause_s is None:
                     raise
-                self._sleep(pause_s * random.uniform(1.0, 1.5))
+                self.sleep(pause_s * random.uniform(1.0, 1.5))
 
     def renew(self) -> None:
         """Have a fresh key, where YouTube did not know the last one. Raises AuthError."""
@@ -564,8 +585,9 @@ class YouTube:
 
         if not self.endpoints.trusts(request.url):
             raise InputError("the account's key is sent to Google alone, and this is elsewhere.")
-        if self._client is None:
-            self._client = http_client(self.endpoints)
+        with self._opening:
+            if self._client is None:
+                self._client = http_client(self.endpoints)
         headers = {**request.headers, "Authorization": f"Bearer {self._authorise(fresh)}"}
         try:
             got = self._client.request(
@@ -596,10 +618,12 @@ def http_client(endpoints: Endpoints) -> httpx.Client:
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
+    local = is_local(endpoints.data)
     return httpx.Client(
         timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
         follow_redirects=False,
-        trust_env=not is_local(endpoints.data),
+        trust_env=not local,
+        verify=not local,  # this machine answers without TLS
         headers={"User-Agent": "lofi-empire"},
     )
 

@@ -32,6 +32,7 @@ from lofi.brief import (
     read_parts,
     read_swing,
 )
+from lofi.cli._channel import channel_app
 from lofi.cli._common import Config, Json, bars, say, warn
 from lofi.cli._doctor import doctor_app
 from lofi.cli._learn import learn_app
@@ -270,6 +271,10 @@ def make(
     top_p: TopP = None,
     soundfont: SoundFont = None,
     stems: Stems = False,
+    take: Annotated[
+        int,
+        typer.Option(min=0, help="Which draw of name and words; a track's provenance.json has it."),
+    ] = 0,
     out: Out = None,
     json_: Json = False,
     config: Config = None,
@@ -303,6 +308,7 @@ def make(
             model_path=model,
             soundfont=soundfont,
             keep_stems=stems,
+            take=take,
             out=out,
             report=report,
         )
@@ -530,3 +536,4 @@ def batch(
 app.add_typer(doctor_app)
 app.add_typer(learn_app)  # their names stand at the top, after those above
 app.add_typer(serve_app)
+app.add_typer(channel_app)

@@ -95,7 +95,7 @@ def track_listing(
         list[str] | None,
         typer.Option(
             "--set",
-            help=f"Change a field: {', '.join(_FIELDS)}, or title.de and description.de for another "
+            help=f"Change a field: {', '.join(_FIELDS)}; title.de and description.de for another "
             "language. @FILE reads it from a file.",
             metavar="FIELD=TEXT",
         ),

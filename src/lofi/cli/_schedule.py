@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from lofi.cli._common import Config, Json, say
+from lofi.cli._common import Config, Json, say, warn
 from lofi.cli._jobs import ACTOR, TrackId, opened, show, table
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def list_schedule(
             (s["id"], s["name"], s["when"], s["time_zone"], _flags(s), _local(s["next_at"], zone))
             for s in there
         ]
-        table("slot", "name", "when", "time zone", "", "next", rows=rows)
+        table("slot", "name", "when", "time zone", "", f"next ({zone})", rows=rows)
     else:
         say("there are no slots yet: lofi schedule add evenings 'mon,thu 18:30'")
     if found["releases"]:
@@ -79,6 +79,8 @@ def list_schedule(
         say("missed while nothing ran; say what becomes of them (lofi schedule answer):")
         rows = [(r["id"], _local(r["publish_at"], zone), r["title"]) for r in found["missed"]]
         table("release", "was to go out", "title", rows=rows)
+    if found["problem"] and (found["releases"] or found["missed"]):
+        warn(f"nothing goes out now: {found['problem']}")
     if found["tray"]:
         say(f"approved and not planned: {len(found['tray'])} (lofi schedule fill)")
 

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lofi.brief import Brief, InputError, Key, LofiError, read_duration
+from lofi.cli._analytics import analytics_app, experiment_app
 from lofi.cli._common import Config, Json, say, warn
+from lofi.cli._community import community_app
 from lofi.cli._exits import export_app
 from lofi.cli._jobs import jobs_app, opened, showing, track_app
 from lofi.cli._keep import db_app, password, storage_app, token_app
@@ -36,6 +38,9 @@ for _name, _app in (
     ("db", db_app),
     ("storage", storage_app),
     ("token", token_app),
+    ("analytics", analytics_app),
+    ("experiment", experiment_app),
+    ("community", community_app),
     ("export", export_app),
 ):
     serve_app.add_typer(_app, name=_name)
@@ -143,6 +148,9 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
         else:
             told = f"{host} is no address of this machine ({error.strerror}). Give another: --host."
         raise LofiError(told) from error
+    # Connections inherit it. asyncio sets it on sockets that name their protocol, and these do
+    # not: head and body of an answer would wait 40 ms for each other (Nagle, delayed ACK).
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listening:
         yield listening
 

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from lofi.music import processes
     from lofi.studio import _access as access
     from lofi.studio import _accounts as accounts
+    from lofi.studio import _analytics as analytics
     from lofi.studio import _calendar as calendar
+    from lofi.studio import _community as community
     from lofi.studio import _details as details
+    from lofi.studio import _experiments as experiments
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _listings as listings
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
     from lofi.studio import _uploads as uploads
-    from lofi.studio._analytics import analytics
+    from lofi.studio._accounts import YouTubeError
     from lofi.studio._answers import KeyReusedError, once
     from lofi.studio._batch import BatchResult, make_many
     from lofi.studio._calendar import upcoming
@@ -62,50 +65,149 @@ if TYPE_CHECKING:
     from lofi.studio._workers import Limits
 
 _HOME = {
-    "_analytics": ("analytics",),
-    "_answers": ("KeyReusedError", "once"),
-    "_batch": ("BatchResult", "make_many"),
+    "_accounts": ("YouTubeError",),
+    "_answers": (
+        "KeyReusedError",
+        "once",
+    ),
+    "_batch": (
+        "BatchResult",
+        "make_many",
+    ),
     "_calendar": ("upcoming",),
-    "_catalogue": ("import_corpora", "read_card"),
-    "_child": ("Child", "Crashed", "Overdue"),
-    "_commission": ("Commission", "commission"),
-    "_compared": ("Compared", "compare"),
-    "_composed": ("compose_corpus", "corpus_diversity"),
-    "_database": ("Database", "DatabaseError"),
-    "_dataset": ("FEW_FILES", "build_dataset", "train_model"),
-    "_deliver": ("Delivery", "Ordered", "deliver", "order_or_resume", "under_way", "watch"),
-    "_doctor": ("Finding", "examine"),
-    "_errors": ("ConflictError", "NotFoundError"),
-    "_evaluate": ("EVALUATION_STAGES", "FULL_REPORT", "evaluate"),
-    "_exits": ("Written", "release_sheet", "write_distributor", "write_samples", "write_site"),
-    "_judge": ("BusyError", "judge_upload"),
-    "_make": ("Package", "make", "write_score"),
-    "_metadata": ("read_entries", "read_head"),
-    "_preflight": ("Preflight", "preflight"),
+    "_catalogue": (
+        "import_corpora",
+        "read_card",
+    ),
+    "_child": (
+        "Child",
+        "Crashed",
+        "Overdue",
+    ),
+    "_commission": (
+        "Commission",
+        "commission",
+    ),
+    "_compared": (
+        "Compared",
+        "compare",
+    ),
+    "_composed": (
+        "compose_corpus",
+        "corpus_diversity",
+    ),
+    "_database": (
+        "Database",
+        "DatabaseError",
+    ),
+    "_dataset": (
+        "FEW_FILES",
+        "build_dataset",
+        "train_model",
+    ),
+    "_deliver": (
+        "Delivery",
+        "Ordered",
+        "deliver",
+        "order_or_resume",
+        "under_way",
+        "watch",
+    ),
+    "_doctor": (
+        "Finding",
+        "examine",
+    ),
+    "_errors": (
+        "ConflictError",
+        "NotFoundError",
+    ),
+    "_evaluate": (
+        "EVALUATION_STAGES",
+        "FULL_REPORT",
+        "evaluate",
+    ),
+    "_exits": (
+        "Written",
+        "release_sheet",
+        "write_distributor",
+        "write_samples",
+        "write_site",
+    ),
+    "_judge": (
+        "BusyError",
+        "judge_upload",
+    ),
+    "_make": (
+        "Package",
+        "make",
+        "write_score",
+    ),
+    "_metadata": (
+        "read_entries",
+        "read_head",
+    ),
+    "_preflight": (
+        "Preflight",
+        "preflight",
+    ),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
-    "_settings": ("Settings", "default_settings", "load_settings"),
-    "_stages": ("INTERNAL", "STAGES", "Report", "Stage", "run_stage", "stage_key"),
-    "_stats": ("FIGURES", "corpus_stats", "draw_stats"),
+    "_settings": (
+        "Settings",
+        "default_settings",
+        "load_settings",
+    ),
+    "_stages": (
+        "INTERNAL",
+        "STAGES",
+        "Report",
+        "Stage",
+        "run_stage",
+        "stage_key",
+    ),
+    "_stats": (
+        "FIGURES",
+        "corpus_stats",
+        "draw_stats",
+    ),
     "_storage": ("collect_garbage",),
-    "_studio": ("WRITABLE", "Studio", "lock_folder", "open_database", "open_studio"),
-    "_timeline": ("TimedChord", "TimedNote", "TimedSection", "Timeline", "read_timeline"),
-    "_watch": ("Seen", "Watch", "events"),
+    "_studio": (
+        "WRITABLE",
+        "Studio",
+        "lock_folder",
+        "open_database",
+        "open_studio",
+    ),
+    "_timeline": (
+        "TimedChord",
+        "TimedNote",
+        "TimedSection",
+        "Timeline",
+        "read_timeline",
+    ),
+    "_watch": (
+        "Seen",
+        "Watch",
+        "events",
+    ),
     "_workers": ("Limits",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
-    "details": "_details",
     "accounts": "_accounts",
+    "analytics": "_analytics",
+    "calendar": "_calendar",
+    "community": "_community",
+    "details": "_details",
+    "experiments": "_experiments",
     "figures": "_figures",
     "jobs": "_jobs",
     "listings": "_listings",
     "models": "_models",
-    "remakes": "_remakes",
     "releases": "_releases",
+    "remakes": "_remakes",
     "rounds": "_rounds",
-    "calendar": "_calendar",
     "slots": "_slots",
     "tracks": "_tracks",
     "uploads": "_uploads",
@@ -148,6 +250,7 @@ __all__ = [
     "Timeline",
     "Watch",
     "Written",
+    "YouTubeError",
     "access",
     "accounts",
     "analytics",
@@ -155,6 +258,7 @@ __all__ = [
     "calendar",
     "collect_garbage",
     "commission",
+    "community",
     "compare",
     "compose_corpus",
     "corpus_diversity",
@@ -166,6 +270,7 @@ __all__ = [
     "evaluate",
     "events",
     "examine",
+    "experiments",
     "figures",
     "import_corpora",
     "jobs",
@@ -205,7 +310,7 @@ __all__ = [
     "write_samples",
     "write_score",
     "write_site",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> object:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,7 +43,10 @@ from lofi.channel import (
     revoke,
     states,
 )
+from lofi.channel import YouTubeError as YouTubeError  # which a door tells apart
+from lofi.studio import _rounds
 from lofi.studio._database import Database
+from lofi.studio._errors import ConflictError
 from lofi.studio._events import record
 from lofi.studio._settings import Settings
 from lofi.studio._studio import Studio
@@ -70,14 +74,18 @@ def youtube(studio: Studio) -> Api:
 
 def client_of(studio: Studio) -> YouTube:
     """The studio's one client, whoever is connected when it is used."""
-    if studio.api is None:
-        studio.api = YouTube(
-            lambda fresh: access_token(studio, fresh=fresh),
-            QuotaLedger(studio.database, studio.settings),
-            endpoints=endpoints(),
-            sleep=lambda seconds: _rest(studio, seconds),
-        )
-    return studio.api
+    with _making:
+        if studio.api is None:
+            studio.api = YouTube(
+                lambda fresh: access_token(studio, fresh=fresh),
+                QuotaLedger(studio.database, studio.settings),
+                endpoints=endpoints(),
+                sleep=lambda seconds: _rest(studio, seconds),
+            )
+        return studio.api
+
+
+_making = threading.Lock()
 
 
 def _rest(studio: Studio, seconds: float) -> None:
@@ -88,9 +96,13 @@ def _rest(studio: Studio, seconds: float) -> None:
         studio.rounds.rest(seconds)
 
 
-def not_connected() -> AuthError:
+class NotConnectedError(AuthError, ConflictError):
+    """No account is connected."""
+
+
+def not_connected() -> NotConnectedError:
     """What is raised where no account is connected."""
-    return AuthError(
+    return NotConnectedError(
         "no YouTube account is connected. Run `lofi youtube connect --client-secrets FILE`; "
         "docs/channel.md says where FILE comes from."
     )
@@ -203,7 +215,7 @@ def disconnect(studio: Studio, *, actor: str) -> dict[str, Any]:
     with studio.database.read() as session:
         row = session.get(Credential, PLATFORM)
     if row is None:
-        raise InputError("no YouTube account is connected: there is nothing to disconnect.")
+        raise ConflictError("no YouTube account is connected: there is nothing to disconnect.")
     ended = False
     with suppress(LofiError):
         sealed = _Sealed.open(studio, row.sealed)
@@ -270,6 +282,26 @@ def warning(row: Credential, moment: datetime) -> str | None:
             "nothing need be done."
         )
     return None
+
+
+def status(studio: Studio) -> dict[str, Any]:
+    """The connection, what is left of the quota, and what goes wrong: plain values, no secrets."""
+    settings = studio.settings()
+    with studio.database.read() as session:
+        buckets = quota(session, settings)
+        told = _rounds.troubles(session)
+    return {
+        **account(studio),
+        "uploads": settings.youtube.uploads,
+        "quota": [
+            {
+                "bucket": b.bucket, "told": b.told, "used": b.used, "limit": b.limit,
+                "left": b.left, "resets_at": b.resets_at,
+            }
+            for b in buckets
+        ],
+        "troubles": {name: trouble["error"] for name, trouble in told.items()},
+    }  # fmt: skip
 
 
 # The key ---------------------------------------------------------------------------------------

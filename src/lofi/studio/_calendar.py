@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from lofi.brief import InputError
+from lofi.brief import InputError, LofiError
 from lofi.channel import (
     MINIMUM,
     BestHours,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _RUNS = 5
 _MOST = 200
 _LONGEST = timedelta(days=62)  # of a calendar
-_LEARNED_FROM = 400  # the newest releases; see `learn_hours`
+_LEARNED_FROM = 1_000  # the newest releases; see `learn_hours`
 _VIEWS_WITHIN = timedelta(hours=80)  # of a release: later figures say nothing of its first 48 h
 _AT_ONCE = 100
 _HOURS_S = 300.0
@@ -125,9 +125,10 @@ def between(
 ) -> dict[str, Any]:
     """All that a calendar shows from `begin` on and before `end`, as plain values.
 
-    `releases` with what conflicts and why; `openings` of slots and whether each is free; `missed`
-    ones, whenever they were; the `tray` of approved tracks without a release; the `daily` run and
-    delayed `jobs`. Raises InputError for a span of no or more than 62 days.
+    `problem` says why nothing would go out now. `releases` with what conflicts and why; `openings`
+    of slots and whether each is free; `missed` ones, whenever they were; the `tray` of approved
+    tracks without a release; the `daily` run and delayed `jobs`. Raises InputError for a span of no
+    or more than 62 days.
     """
     moment = moment or now()
     _slots.require_near(begin)
@@ -178,7 +179,7 @@ def between(
             "privacy": release.privacy,
             "publish_at": told(release.publish_at),
             "local": _local(release.publish_at, zone),
-            "movable": release.state in _slots.MAY_MOVE,
+            "movable": _slots.may_move(release, moment),
             "chosen": release.detail.get("chosen"),
             "why": release.detail.get("why"),
             "conflicts": [{"kind": c.kind, "reason": c.reason} for c in found(release, track)],
@@ -200,6 +201,7 @@ def between(
         "time_zone": spread.time_zone,
         "begin": told(begin),
         "end": told(end),
+        "problem": _problem(session, settings),
         "releases": [v for v in views if v["state"] != "missed"],
         "missed": [v for v in views if v["state"] == "missed"],
         "openings": [
@@ -228,6 +230,18 @@ def between(
             for j in jobs
         ],
     }
+
+
+def _problem(session: Session, settings: Settings) -> str | None:
+    """Why nothing would go out now, and what to do; None where nothing is in the way."""
+    from lofi.studio import _releases  # which needs the studio, as this is needed by it
+
+    try:
+        _releases.require_ready(session, settings)
+        _releases.require_no_pause(session)
+    except LofiError as error:
+        return str(error)
+    return None
 
 
 def _local(moment: datetime | None, zone: ZoneInfo) -> str | None:
@@ -310,7 +324,8 @@ def seen_releases(session: Session) -> list[Seen]:
         )
         points: dict[int, list[tuple[datetime, float]]] = {}
         for release_id, at, value in rows:
-            points.setdefault(release_id, []).append((at, value))
+            if release_id is not None:
+                points.setdefault(release_id, []).append((at, value))
         for release_id, at in page.items():
             views = views_after(at, points.get(release_id, []))
             if views is not None:

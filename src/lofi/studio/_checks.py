@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ _SOUNDFONT_FOLDERS = (
 )
 _SOUNDFONTS_TRIED = 6
 _HARDWARE_ENCODERS = ("h264_nvenc", "h264_vaapi", "h264_videotoolbox", "h264_qsv", "h264_amf")
-_IMPORT_NAMES = {"skia-python": "skia", "pyyaml": "yaml"}
+_IMPORT_NAMES = {"skia-python": "skia", "pyyaml": "yaml", "google-auth": "google.auth"}
 
 
 class FoundError(Exception):
@@ -649,9 +649,12 @@ def _redis(scope: Scope, tell: Tell) -> str:
 
 def _credentials(scope: Scope, _tell: Tell) -> str:
     path = scope.credentials
-    if path is None or not path.exists():
-        where = f"{path} is not there" if path else "none are set"
-        raise AbsentError(f"{where}: nothing is uploaded; listing.json is what you would send")
+    if path is None:
+        return _account(scope)
+    if not path.exists():
+        raise AbsentError(
+            f"{path} is not there: nothing is uploaded; listing.json is what you would send"
+        )
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         client = held.get("installed") or held.get("web") or held
@@ -671,6 +674,43 @@ def _credentials(scope: Scope, _tell: Tell) -> str:
         raise BrokenError(f"{path} can be read by others on this machine", f"chmod 600 {path}")
     kind = "a channel's token" if client.get("refresh_token") else "an OAuth client, not signed in"
     return f"{path}: {kind}"
+
+
+def _account(scope: Scope) -> str:
+    """The account that is connected, as the database tells it: Google is not asked."""
+    import sqlalchemy as sa
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.orm import Session
+
+    from lofi.studio._accounts import warning
+    from lofi.studio._database import Database
+    from lofi.studio._tables import Credential, now
+
+    none = AbsentError("no account is connected: nothing is uploaded; `lofi youtube connect`")
+    if not scope.database or _is_missing_file(scope.database):
+        raise none
+    try:
+        with closing(Database(scope.database)) as database, Session(database.engine) as session:
+            if not sa.inspect(session.connection()).has_table(Credential.__tablename__):
+                raise none
+            row = session.get(Credential, "youtube")
+    except (SQLAlchemyError, LofiError) as error:
+        raise AbsentError("the database does not answer, and it is what knows") from error
+    if row is None:
+        raise none
+    if row.problem:
+        cause, _, remedy = row.problem.partition(". ")
+        raise BrokenError(f"{row.account}: {cause}", remedy)
+    ends = warning(row, now())
+    if ends:
+        cause, _, remedy = ends.partition(". ")
+        raise BrokenError(cause, remedy)
+    return f"connected to {row.account}"
+
+
+def _is_missing_file(url: str) -> bool:
+    _, is_sqlite, path = url.partition("sqlite:///")
+    return bool(is_sqlite) and not Path(path).exists()
 
 
 def _line(error: object) -> str:

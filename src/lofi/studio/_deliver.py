@@ -88,7 +88,7 @@ def see_through(studio: Studio, job_ids: Sequence[str], tell: Tell) -> list[dict
 
     Stopped by an exception, what is unfinished is given back and goes on with the next who works.
     """
-    others = _Others(studio)
+    others = Others(studio)
     views: list[dict[str, Any]] = []
     try:
         for views in watch(studio.database, job_ids):
@@ -97,9 +97,7 @@ def see_through(studio: Studio, job_ids: Sequence[str], tell: Tell) -> list[dict
             if not ended and studio.worker is None and not others.work():
                 studio.work()
     finally:
-        if studio.worker:
-            studio.worker.close()
-            studio.worker = None
+        studio.stop_work()
     return views
 
 
@@ -143,7 +141,7 @@ def order_or_resume(
 
     `seeded` says that the seed was asked for; else an order with any seed is the same.
     """
-    stopped = not _Others(studio).surely_work()
+    stopped = not Others(studio).surely_work()
     with studio.database.write() as session:
         ids = studio.order(brief, count=count, actor=actor, session=session)
         wanted = _asked(session, ids, seeded)
@@ -179,7 +177,7 @@ def _asked(session: Session, job_ids: Sequence[str], seeded: bool) -> list[str]:
     return sorted(told)
 
 
-class _Others:
+class Others:
     """Whether somebody else works in the studio; if nobody does, we may."""
 
     def __init__(self, studio: Studio) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -138,8 +139,14 @@ def keep_drawn(
 
 
 def _remember_words(row: Listing, listing: Mapping[str, Any]) -> None:
-    row.title = listing["snippet"]["title"]
-    row.opening = listing["snippet"]["description"].split("\n", 1)[0]
+    said = _words_of(listing)
+    row.title, row.opening = said.title, said.opening
+
+
+def _words_of(listing: Mapping[str, Any]) -> Words:
+    """Title and opening of a listing; its name, which the picture shows, is left out."""
+    snippet = listing["snippet"]
+    return Words("", snippet["title"], snippet["description"].split("\n", 1)[0])
 
 
 # The effective listing ---------------------------------------------------------------------------
@@ -380,7 +387,7 @@ def whole(listing: Mapping[str, Any]) -> Edit:
 
 
 def _title(text: str) -> str:
-    return unicodedata.normalize("NFC", " ".join(text.split(" ")).strip())
+    return unicodedata.normalize("NFC", re.sub(" {2,}", " ", text).strip(" "))
 
 
 def _description(text: str) -> str:
@@ -487,9 +494,7 @@ def drawn_again(session: Session, track: Track, wording: Wording, *, after: int)
     facts = _facts_of(track)
     recent = [replace(w, name="") for w in recent_words(session, but=track.id)]
     said, _ = effective(session, track)
-    recent.append(
-        Words("", said["snippet"]["title"], said["snippet"]["description"].split("\n")[0])
-    )
+    recent.append(_words_of(said))
     for take in range(after + 1, after + 1 + _TAKES):
         made = channel.write_listing(facts, grammar, languages=words.languages, take=take)
         if channel.most_alike(Words("", made.title, made.opening), recent)[0] < 1.0:
@@ -526,11 +531,7 @@ def rewritten(studio: Studio, track_id: str) -> dict[str, Any]:
         within_s=wording.rewrite_within_s,
     )
     made = channel.rewrite(listing, name, endpoint)
-    said = made["snippet"]
-    much, what, _ = channel.most_alike(
-        Words("", said["title"], said["description"].split("\n", 1)[0]),
-        [replace(w, name="") for w in recent],
-    )
+    much, what, _ = channel.most_alike(_words_of(made), [replace(w, name="") for w in recent])
     if much >= 1.0:
         raise LofiError(
             f"the endpoint's wording was refused: {what} is like that of a recent listing. Ask it "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lofi.studio._studio import Studio
 
 _VIDEO, _THUMBNAIL = "video.mp4", "thumbnail.jpg"
-_KEPT_S = 7 * 86_400.0  # what a file of some hash is stays so
+_KEPT_S = 86_400.0  # what a file of some hash is stays so
 _MAX_THUMBNAIL_BYTES = 60_000_000
 _PIECE = 1 << 20
 # A release in one of these states is, or may be, seen by others.
@@ -168,7 +168,7 @@ def _encoding(studio: Studio, sha256: str | None) -> Encoding | None:
         with io.BufferedReader(_BlobFile(studio.storage, sha256), _PIECE) as file:
             return asdict(channel.read_encoding(file))  # type: ignore[arg-type]
 
-    return Encoding(**studio.cache.get_or_make("media", sha256, read, ttl_s=_KEPT_S))
+    return Encoding(**studio.cache.get_or_make("files", sha256, read, ttl_s=_KEPT_S))
 
 
 def _picture(studio: Studio, sha256: str | None) -> Picture | None:
@@ -179,7 +179,7 @@ def _picture(studio: Studio, sha256: str | None) -> Picture | None:
         data = b"".join(studio.storage.read(sha256, 0, _MAX_THUMBNAIL_BYTES))
         return asdict(channel.read_picture(data))
 
-    return Picture(**studio.cache.get_or_make("media", sha256, read, ttl_s=_KEPT_S))
+    return Picture(**studio.cache.get_or_make("files", sha256, read, ttl_s=_KEPT_S))
 
 
 class _BlobFile(io.RawIOBase):

@@ -35,6 +35,7 @@ _VERSION = "1"  # of what tickets mean; raised only when older ones can no longe
 # looks seldom, and what this process puts while it has room does not wait for it to look.
 _POLL_S = 1.0
 _NETWORK_POLL_S = 5.0
+_ALONE = 1.6  # seldomer still where no other process puts tickets, and one waits here already
 _KEPT_S = 10.0  # how long a place is kept for a ticket that does not come after all
 
 
@@ -175,14 +176,15 @@ class Queues:
         DBOS.listen_queues([lane.name for lane in lanes])
         DBOS.launch()
         # Where no other worker could take it, the next ticket waits here rather than to be found.
-        ahead = 1 if database.get_backend_name() == "sqlite" else 0
+        alone = database.get_backend_name() == "sqlite"
+        ahead = 1 if alone else 0
         for kind in lanes:
             DBOS.register_queue(
                 kind.name,
                 worker_concurrency=kind.per_worker + (ahead if kind.name in self._direct else 0),
                 global_concurrency=kind.in_all,
                 limiter={"limit": kind.rate[0], "period": kind.rate[1]} if kind.rate else None,
-                polling_interval_sec=kind.poll_s,
+                polling_interval_sec=kind.poll_s * (_ALONE if alone else 1.0),
                 on_conflict="always_update",
             )
         self._options = dbos.SetEnqueueOptions

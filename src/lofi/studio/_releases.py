@@ -123,7 +123,7 @@ def gate(session: Session, track: Track, privacy: str) -> Approval:
 def require_ready(session: Session, settings: Settings) -> None:
     """Raise LofiError unless uploads are switched on and an account is connected."""
     if not settings.youtube.uploads:
-        raise InputError(
+        raise ConflictError(
             "uploads are switched off, as they are at first. Set youtube.uploads to true in "
             "config.yaml (or LOFI_YOUTUBE__UPLOADS=true) when releases may go to YouTube."
         )

@@ -15,7 +15,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from lofi.brief import InputError, LofiError
@@ -33,7 +35,7 @@ def main() -> None:
         sys.exit("lofi.studio._serve is started by lofi.studio.Child, in a session of its own.")
     _end_with_the_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(int(niceness))
+    _give_way(int(niceness))
     faulthandler.enable()
     # Held until the very end: that it breaks tells the parent that this process has ended.
     os.dup(int(handle))
@@ -41,6 +43,17 @@ def main() -> None:
     works = _find(table)
     while (order := json.loads(pipe.recv_bytes())) is not None:
         pipe.send_bytes(_answer(works, order, _Reporter(pipe)))
+
+
+def _give_way(niceness: int) -> None:
+    """Let everything else on the machine go first.
+
+    Where Linux groups tasks by session (sched(7), "The autogroup feature"), niceness counts only
+    within a session, and this process has one of its own: the session has to be nice as well.
+    """
+    os.nice(niceness)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 def _find(address: str) -> Mapping[str, Work]:

@@ -114,6 +114,15 @@ class Daily:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How releases are spread over the calendar."""
+
+    time_zone: str = "UTC"  # of the channel: whose days and hours count
+    spacing_h: float = 12.0  # at least, between two releases
+    per_day: int = 1  # at most
+
+
+@dataclass(frozen=True, slots=True)
 class Wording:
     """What listings are written from, and who else may word them."""
 
@@ -132,16 +141,6 @@ class YouTube:
     playlist: str = ""  # the id of one of the channel's own, for what is released
     units_per_day: int = 10_000  # of the quota; more where Google has granted it
     uploads_per_day: int = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduling:
-    """How releases are spread over the calendar."""
-
-    time_zone: str = "UTC"  # of the channel: whose days and hours count
-    spacing_h: float = 12.0  # at least, between two releases
-    per_day: int = 1  # at most
-    missed_after_min: float = 30.0  # a planned release that is so late waits for a person
 
 
 class Settings(BaseSettings):
@@ -165,8 +164,8 @@ class Settings(BaseSettings):
     work: Work = Field(default_factory=Work)
     daily: Daily = Field(default_factory=Daily)
     listing: Wording = Field(default_factory=Wording)
-    youtube: YouTube = Field(default_factory=YouTube)
     schedule: Scheduling = Field(default_factory=Scheduling)
+    youtube: YouTube = Field(default_factory=YouTube)
 
     @classmethod
     def settings_customise_sources(

@@ -1,8 +1,8 @@
 """The schedule of releases: slots that come round, tracks planned into them, and what was missed.
 
-A release that is `planned` goes out by itself when its moment comes. One whose moment passed while
-nothing ran is `missed`: nothing happens to it until a person says what, so a studio that was down
-for a week wakes to questions and not to a burst.
+A release that is `planned` goes out by itself when its moment comes (`_uploads`). One whose moment
+passed while nothing ran is `missed`: nothing happens to it until a person says what (`resolve`), so
+a studio that was down for a week wakes to questions and not to a burst.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _KIND = "release"
 _NAME_LENGTH = 60
 # States in which a release's moment is one that others keep away from.
 _COUNTS = ("planned", "uploading", "uploaded", "published", "needs_attention")
-MAY_MOVE = ("planned", "missed")
-_MAY_CANCEL = (*MAY_MOVE, "failed")
+_MAY_MOVE = ("planned", "missed")
+_MAY_CANCEL = (*_MAY_MOVE, "failed")
 _SOON = timedelta(minutes=1)
 
 
@@ -228,13 +228,16 @@ def plan(
     approval = _may_go_out(session, track)
     wanted = _privacy(privacy, approval)
     spread, slots, others = rules(settings), enabled(session), taken(session)
+    playlist = settings.youtube.playlist
     choose = one_of(choose, CHOICES, "choice")
     if at is not None:
         at = _to_minute(at)
         _require_fit(at, others, spread, slots, moment, anyway=anyway)
-        return _write(session, track, approval, wanted, at, "hand", None, actor=actor)
+        detail = {"chosen": "hand", "playlist": playlist}
+        return _write(session, track, approval, wanted, at, detail, actor=actor)
     at, why = _choose(choose, track.id, slots, others, spread, believed, moment)
-    return _write(session, track, approval, wanted, at, choose, why, actor=actor)
+    detail = {"chosen": choose, "why": why, "playlist": playlist}
+    return _write(session, track, approval, wanted, at, detail, actor=actor)
 
 
 def _write(
@@ -243,8 +246,7 @@ def _write(
     approval: Approval,
     privacy: str,
     at: datetime,
-    chosen: str,
-    why: str | None,
+    detail: dict[str, Any],
     *,
     actor: str,
 ) -> Release:
@@ -255,13 +257,13 @@ def _write(
         state="planned",
         privacy=privacy,
         publish_at=at,
-        detail={"chosen": chosen, "why": why},
+        detail=detail,
     )
     session.add(release)
     session.flush()
     record(
         session, actor, "planned", "release", str(release.id),
-        track_id=track.id, publish_at=told(at), privacy=privacy, chosen=chosen, why=why,
+        track_id=track.id, publish_at=told(at), privacy=privacy, **detail,
     )  # fmt: skip
     return release
 
@@ -449,19 +451,49 @@ def move(
 ) -> Release:
     """Move a release to another moment; one that was missed is planned again by that.
 
-    Raises NotFoundError; InputError for a moment that has passed; ConflictError for one that does
-    not fit (unless `anyway`), and for a release that is on its way or out already.
+    One that lies on YouTube already, private until its moment, is changed there. Raises
+    NotFoundError; InputError for a moment that has passed; ConflictError for one that does not fit
+    (unless `anyway`), and for a release that is on its way or out already.
     """
     moment = moment or now()
     _alone(session)
     release = find_release(session, release_id)
-    _require(release, MAY_MOVE)
+    if not may_move(release, moment):
+        raise _refused(release)
     at = _to_minute(at)
-    spread = rules(settings)
-    _require_fit(
-        at, taken(session, but=release.id), spread, enabled(session), moment, anyway=anyway
-    )
+    others = taken(session, but=release.id)
+    _require_fit(at, others, rules(settings), enabled(session), moment, anyway=anyway)
+    if release.state == "uploaded":
+        return _move_there(session, settings, release, at, actor=actor)
     return _put(session, release, at, "moved", "hand", actor=actor)
+
+
+def may_move(release: Release, moment: datetime) -> bool:
+    """Whether a release waits for its moment, here or on YouTube."""
+    waits_there = (
+        release.state == "uploaded"
+        and release.privacy == "public"
+        and release.publish_at is not None
+        and release.publish_at > moment + timedelta(minutes=5)  # later, YouTube may be faster
+    )
+    return release.state in _MAY_MOVE or waits_there
+
+
+def _move_there(
+    session: Session, settings: Settings, release: Release, at: datetime, *, actor: str
+) -> Release:
+    from lofi.studio import _releases  # which needs the studio, as this is needed by it
+
+    changed = _releases.plan(
+        session, settings, release.track_id, actor=actor, privacy=release.privacy, publish_at=at
+    )
+    if changed.id != release.id:
+        raise ConflictError(
+            f"track {release.track_id} was made anew since release {release.id} went to YouTube. "
+            "Cancel that one in YouTube Studio first."
+        )
+    changed.detail = {**changed.detail, "chosen": "hand", "why": None}
+    return changed
 
 
 def _put(
@@ -478,12 +510,11 @@ def _put(
     return release
 
 
-def _require(release: Release, states: Sequence[str]) -> None:
-    if release.state not in states:
-        raise ConflictError(
-            f"release {release.id} is {release.state}: only one that waits for its moment can be "
-            "changed here."
-        )
+def _refused(release: Release) -> ConflictError:
+    return ConflictError(
+        f"release {release.id} is {release.state}: only one that waits for its moment can be "
+        "changed here."
+    )
 
 
 def planned(release: Release) -> dict[str, Any]:
@@ -513,7 +544,8 @@ def cancel(session: Session, release_id: int, *, actor: str) -> Release:
     Raises NotFoundError, ConflictError for one that is on its way or out already.
     """
     release = find_release(session, release_id)
-    _require(release, _MAY_CANCEL)
+    if release.state not in _MAY_CANCEL:
+        raise _refused(release)
     release.state, release.updated_at = "cancelled", now()
     record(session, actor, "cancelled", "release", str(release.id), track_id=release.track_id)
     return release
@@ -541,11 +573,9 @@ def plan_all(
     for told_track, opening in zip(waiting, free, strict=False):
         track = find(session, told_track["id"], lock=True)
         approval = _may_go_out(session, track)
-        chosen = "slot" if auto else "next"
+        detail = {"chosen": "slot" if auto else "next", "playlist": settings.youtube.playlist}
         planned.append(
-            _write(
-                session, track, approval, approval.privacy, opening.at, chosen, None, actor=actor
-            )
+            _write(session, track, approval, approval.privacy, opening.at, detail, actor=actor)
         )
     return planned
 
@@ -597,28 +627,6 @@ def tray(session: Session, *, limit: int = TRAY) -> list[dict[str, Any]]:
 # Missed ----------------------------------------------------------------------------------------
 
 
-def mark_missed(session: Session, settings: Settings, *, moment: datetime | None = None) -> int:
-    """Mark releases as missed that should have gone out `schedule.missed_after_min` ago.
-
-    They stay so until somebody answers: see `resolve`. Gives how many there are that are new.
-    """
-    moment = moment or now()
-    limit = moment - timedelta(minutes=settings.schedule.missed_after_min)
-    late = session.scalars(
-        sa.select(Release)
-        .where(Release.state == "planned", Release.publish_at < limit)
-        .order_by(Release.publish_at)
-        .with_for_update()
-    ).all()
-    for release in late:
-        release.state, release.updated_at = "missed", now()
-        record(
-            session, "schedule", "missed", "release", str(release.id),
-            track_id=release.track_id, publish_at=told(release.publish_at),
-        )  # fmt: skip
-    return len(late)
-
-
 def resolve(
     session: Session,
     settings: Settings,
@@ -653,18 +661,12 @@ def resolve(
     return _put(session, release, at, "moved", "next", actor=actor)
 
 
-def keep_round(studio: Studio) -> None:
-    """What is done every minute: mark what was missed, then fill the slots that fill themselves."""
+def fill_round(studio: Studio) -> None:
+    """What is done every minute: fill the slots that fill themselves."""
     settings, moment = studio.settings(), now()
     with studio.database.read() as session:
-        limit = moment - timedelta(minutes=settings.schedule.missed_after_min)
-        late = session.scalar(
-            sa.select(Release.id).where(Release.state == "planned", Release.publish_at < limit)
-        )
         waiting = len(tray(session, limit=1))
-        fills = bool(_free(session, settings, waiting, moment, auto=True))
-    if late is None and not fills:
-        return  # whoever wants to write need not wait for this
+        if not _free(session, settings, waiting, moment, auto=True):
+            return  # whoever wants to write need not wait for this
     with studio.database.write() as session:
-        mark_missed(session, settings)
         plan_all(session, settings, actor="schedule", auto=True)

@@ -19,16 +19,16 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from lofi.brief import Brief, InputError, LofiError, find_mood, subseed
-from lofi.studio import _jobs
+from lofi.studio import _jobs, _slots
 from lofi.studio._cache import Cache
 from lofi.studio._calendar import next_runs
 from lofi.studio._commission import commission
 from lofi.studio._database import Database
 from lofi.studio._events import record
+from lofi.studio._experiments import named_images
 from lofi.studio._jobs import PRIORITIES, Order
 from lofi.studio._rounds import Rounds
 from lofi.studio._settings import Settings, check_group, check_settings
-from lofi.studio._slots import rules
 from lofi.studio._storage import Storage
 from lofi.studio._tables import Artifact, Preference, now
 from lofi.studio._worker import WorkerProcess
@@ -63,12 +63,7 @@ class Studio:
 
     def close(self) -> None:
         """Give back unfinished work and close what is open."""
-        if self.rounds:
-            self.rounds.close()
-            self.rounds = None
-        if self.worker:
-            self.worker.close()
-            self.worker = None
+        self.stop_work()
         if self.api:
             self.api.close()
             self.api = None
@@ -107,7 +102,7 @@ class Studio:
                 # One that cannot be read would keep the studio from working when it starts again.
                 next_runs(replace(checked.daily, cron=checked.daily.cron or "0 0 * * *"), now())
             if "schedule" in changes:
-                rules(checked)
+                _slots.rules(checked)
             if row is None:
                 session.add(Preference(name=_OVERRIDES, value=merged, updated_by=actor))
             else:
@@ -219,8 +214,8 @@ class Studio:
 
     # Work ---------------------------------------------------------------------------------------
 
-    def work(self, lanes: Sequence[str] | None = None) -> WorkerProcess:
-        """Begin to carry out jobs in this process."""
+    def work(self, lanes: Sequence[str] | None = None, *, rounds: bool = True) -> WorkerProcess:
+        """Begin to carry out jobs in this process; and, in the lane `network`, the rounds."""
         url = self.database.url
         if self.database.is_sqlite:
             url = sa.URL.create("sqlite", database=str(self.folder / "queues.db"))
@@ -234,9 +229,18 @@ class Studio:
             alone=self.database.is_sqlite,
         )
         self._schedule_daily(self.settings())
-        if lanes is None or "network" in lanes:
+        if rounds and (lanes is None or "network" in lanes):
             self.rounds = Rounds(self)
         return self.worker
+
+    def stop_work(self) -> None:
+        """Give back what is unfinished, if this process works; somebody else goes on with it."""
+        if self.rounds:
+            self.rounds.close()
+            self.rounds = None
+        if self.worker:
+            self.worker.close()
+            self.worker = None
 
     def _schedule_daily(self, settings: Settings) -> None:
         assert self.worker
@@ -285,7 +289,8 @@ class Studio:
     def named_blobs(self) -> set[str]:
         """The hashes of all files that a record names: what is not garbage."""
         with self.database.read() as session:
-            return set(session.scalars(sa.select(Artifact.sha256).distinct()))
+            files = set(session.scalars(sa.select(Artifact.sha256).distinct()))
+            return files | named_images(session)
 
 
 def lock_folder(folder: Path) -> IO[str]:

@@ -257,24 +257,24 @@ def csv_lines(
         ids = list(session.scalars(query))
 
     def lines() -> Iterator[str]:
-        yield _csv_text([CSV_COLUMNS])
+        yield csv_text([CSV_COLUMNS])
         # A slow reader must not hold a transaction open.
         for at in range(0, len(ids), MOST_AT_ONCE):
             page = ids[at : at + MOST_AT_ONCE]
             with read() as session:
                 tracks = _rows(session, page)
-            yield _csv_text([_cell(track[c]) for c in CSV_COLUMNS] for track in tracks)
+            yield csv_text([csv_cell(track[c]) for c in CSV_COLUMNS] for track in tracks)
 
     return lines()
 
 
-def _csv_text(rows: Iterable[Sequence[str]]) -> str:
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
     out = io.StringIO()
     csv.writer(out).writerows(rows)
     return out.getvalue()
 
 
-def _cell(value: Any) -> str:
+def csv_cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     text = "; ".join(value) if isinstance(value, list) else str(value)

@@ -48,6 +48,8 @@ from lofi.channel import (
     wider,
 )
 from lofi.studio import _accounts, _releases, _tracks
+from lofi.studio._deliver import Others
+from lofi.studio._errors import ConflictError
 from lofi.studio._events import record
 from lofi.studio._releases import PLATFORM, gate, read_package, told
 from lofi.studio._studio import Studio
@@ -129,6 +131,32 @@ def carry_due(
             break
         job = _Job(studio, api, release_id, worker_id, go_on, ends, chunk)
         done += job.carry_out()
+    return done
+
+
+def upload_now(studio: Studio, tell: Callable[[list[dict[str, Any]]], None]) -> int:
+    """Upload what is due in this process, as nobody else works; gives how many are there now.
+
+    `tell` gets the views of what is left, now and then. Raises ConflictError where somebody else
+    works, and LofiError where nothing can be uploaded.
+    """
+    if Others(studio).surely_work():
+        raise ConflictError(
+            "a server or worker is at work, and uploads by itself what is due. `lofi releases` "
+            "shows how far it is."
+        )
+    worker, done = studio.work(["network"], rounds=False), 0
+    try:
+        while True:
+            with studio.database.read() as session:
+                due = [_releases.view(session, release_id) for release_id in _due(session)]
+            tell(due)
+            if not due:
+                break
+            done += carry_due(studio, worker.id)
+        look_after(studio)
+    finally:
+        studio.stop_work()
     return done
 
 
@@ -245,7 +273,10 @@ class _Job:
         return f"worker:{self.worker_id}"
 
     def carry_out(self) -> bool:
-        """Upload it as far as it goes; whether it is there. Raises AuthError: others wait, too."""
+        """Upload it as far as it goes; whether it is there.
+
+        Raises QuotaError, UploadLimitError and AuthError: no other could be uploaded, either.
+        """
         if not self._claim():
             return False
         try:
@@ -257,11 +288,13 @@ class _Job:
             return False
         except QuotaError as error:
             self._put_back(error, next_reset(now()))
+            raise
         except UploadLimitError as error:
             until = now() + LIMITED
             with self.studio.database.write() as session:
                 _releases.pause_uploads(session, until, str(error))
             self._put_back(error, until)
+            raise
         except AuthError as error:
             self._put_back(error, now() + DELAYS[0])
             _accounts.note_problem(self.studio, str(error))
@@ -347,11 +380,11 @@ class _Job:
             at = None
         if at is not None and (release.privacy != "public" or at - moment < TOO_NEAR):
             raise TransientError("its moment has not come yet.")  # it came nearer meanwhile
+        with self.studio.database.read() as session:
+            self._gate(session, release.privacy)
         package = read_package(self.studio, release.track_id)
         self._require_whole(package.video.sha256)
         params, body = insert_call(package.listing, privacy=release.privacy, publish_at=at)
-        with self.studio.database.read() as session:
-            self._gate(session, release.privacy, package.content_sha256)
         uri = open_session(self.api, params, body, size=package.video.size)
         with self.studio.database.write() as session:
             release = self._mine(session)
@@ -383,12 +416,12 @@ class _Job:
             )  # fmt: skip
         return uri, detail
 
-    def _gate(self, session: Session, privacy: str, content_sha256: str) -> int:
-        """The approval of exactly these bytes. Raises ConflictError."""
+    def _gate(self, session: Session, privacy: str, content_sha256: str | None = None) -> int:
+        """The approval of the track as it is now, and of exactly these bytes. Raises InputError."""
         release = _releases.find(session, self.release_id)
         track = _tracks.find(session, release.track_id)
         approval = gate(session, track, privacy)
-        if approval.package_sha256 != content_sha256:
+        if content_sha256 not in (None, approval.package_sha256):
             raise InputError(f"track {track.id} was changed meanwhile. Approve it as it is now.")
         return approval.id
 
@@ -421,7 +454,8 @@ class _Job:
             self.told_at = moment
             with self.studio.database.write() as session:
                 release = self._mine(session)
-                release.detail = {**release.detail, "held": held}
+                kept = {k: v for k, v in release.detail.items() if k not in ("not_before", "tries")}
+                release.detail, release.error = {**kept, "held": held}, None
         else:
             with self.studio.database.read() as session:
                 self._mine(session)
@@ -606,7 +640,10 @@ def finish(studio: Studio, api: YouTube, release_id: int) -> None:
         except LofiError as error:
             tries = release.detail.get("steps", {}).get(name, {}).get("tries", 0)
             until = now() + DELAYS[min(tries, len(DELAYS) - 1)]
-            _note_step(studio, release_id, name, _again(release, name, error, until))
+            noted = _again(release, name, error, until)
+            if tries >= TRIES and not isinstance(error, TransientError):
+                noted["given_up"] = True
+            _note_step(studio, release_id, name, noted)
         else:
             _note_step(studio, release_id, name, {"done": now().isoformat(), "made": made})
 

@@ -96,4 +96,16 @@ def _measured(library: Any, bounds: Bounds, quality: Quality, path: Path) -> dic
     }
 
 
-WORK: dict[str, Callable[[dict[str, Any], Report], Any]] = {"stage": _stage, "measure": _measure}
+def _thumbnail(arguments: dict[str, Any], _report: Report) -> dict[str, Any]:
+    """Draw a thumbnail of `title` and `subtitle` to `path`, in a `palette`; how legible it is."""
+    from lofi import picture
+
+    path = Path(arguments.pop("path"))
+    return asdict(picture.render_thumbnail(path, **arguments))
+
+
+WORK: dict[str, Callable[[dict[str, Any], Report], Any]] = {
+    "stage": _stage,
+    "measure": _measure,
+    "thumbnail": _thumbnail,
+}

@@ -12,7 +12,9 @@ from starlette.middleware import Middleware
 from lofi import __version__
 from lofi.studio import Settings, Studio
 from lofi.web import (
+    _analytics,
     _bulk,
+    _community,
     _details,
     _docs,
     _files,
@@ -23,6 +25,7 @@ from lofi.web import (
     _metrics,
     _orders,
     _problems,
+    _releases,
     _schedule,
     _studio,
     _tracks,
@@ -45,6 +48,9 @@ _ROUTERS = (
     _files.router,
     _listings.router,
     _library.router,
+    _analytics.router,
+    _releases.router,
+    _community.router,
     _schedule.router,
     _studio.router,
     _metrics.router,

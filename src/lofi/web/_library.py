@@ -1,21 +1,20 @@
-"""What the studio works with, and what came of it: models, tables, library, analytics."""
+"""What the studio works with: models, tables, library."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Query, UploadFile
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from lofi.brief import BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
-from lofi.studio import BusyError, analytics, judge_upload, models
+from lofi.studio import BusyError, judge_upload, models
 from lofi.web._problems import ProblemError
 from lofi.web._who import Reader, TheStudio, Writer
 
 router = APIRouter()
 
 _LIBRARY_S = 300.0
-_ANALYTICS_S = 60.0
 _NAME_LENGTH = 120
 _SHA256 = "fe09b0d781e6f5a9aba2913a14a479e72aef41dc9312875f86e15ecb85ffca1e"  # in examples
 
@@ -472,115 +471,3 @@ def shown(name: str) -> str:
     """A file's name as text that is safe to print."""
     told = "".join(c if c.isprintable() and c != "\\" else f"\\u{ord(c):04x}" for c in name)
     return told if len(told) <= _NAME_LENGTH else f"{told[:_NAME_LENGTH]}…"
-
-
-# What came of it -----------------------------------------------------------------------------
-
-
-class MetricName(BaseModel):
-    """A figure that was collected."""
-
-    name: str
-    first_at: str
-    last_at: str
-    points: int
-
-
-class Point(BaseModel):
-    """The sum of a figure over all releases at one moment."""
-
-    at: str
-    value: float
-    figures: int
-
-
-class Series(BaseModel):
-    """A figure over time."""
-
-    name: str
-    of: str = Field(description="`releases`, or `channel`.")
-    points: list[Point]
-
-
-class Group(BaseModel):
-    """A figure of the releases whose tracks are alike."""
-
-    name: str
-    value: str
-    tracks: int
-    releases: int
-    points: int
-    sum: float
-    mean_of_last: float = Field(description="The newest figure of each release, on average.")
-
-
-class Analytics(BaseModel):
-    """What was collected. Where nothing was, there is nothing here: not zeros."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "collected": True,
-                    "names": [
-                        {
-                            "name": "views",
-                            "first_at": "2026-11-01T06:00:00.000Z",
-                            "last_at": "2026-11-30T06:00:00.000Z",
-                            "points": 30,
-                        }
-                    ],
-                    "series": [
-                        {
-                            "name": "views",
-                            "of": "releases",
-                            "points": [
-                                {"at": "2026-11-30T06:00:00.000Z", "value": 1204.0, "figures": 8}
-                            ],
-                        }
-                    ],
-                    "truncated": False,
-                    "by": {
-                        "mood": [
-                            {
-                                "name": "views",
-                                "value": "sleep",
-                                "tracks": 3,
-                                "releases": 3,
-                                "points": 90,
-                                "sum": 20312.0,
-                                "mean_of_last": 301.5,
-                            }
-                        ]
-                    },
-                }
-            ]
-        }
-    )
-
-    collected: bool
-    names: list[MetricName]
-    series: list[Series]
-    truncated: bool
-    by: dict[str, list[Group]] = Field(description="By `mood`, `bpm`, `key`, `palette`.")
-
-
-@router.get("/api/analytics", tags=["analytics"], summary="Figures of releases")
-def read_analytics(
-    studio: TheStudio,
-    _: Reader,
-    name: Annotated[list[str], Query()] = [],  # noqa: B006
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
-    track: Annotated[str | None, Query(max_length=200)] = None,
-) -> Analytics:
-    """Figures over time, and by what the tracks are like."""
-    if any(not text.isprintable() for text in (*name, track or "")):
-        raise InputError("a name holds characters that no name has.")
-
-    def read() -> dict[str, Any]:
-        with studio.database.read() as session:
-            return analytics(session, names=name, since=since, until=until, track_id=track)
-
-    key = repr((sorted(name), since, until, track))
-    return Analytics(**studio.cache.get_or_make("analytics", key, read, ttl_s=_ANALYTICS_S))

@@ -211,9 +211,7 @@ class ListingChanges(BaseModel):
             language=self.language,
             localizations=None
             if self.localizations is None
-            else {
-                code: (said.title, said.description) for code, said in self.localizations.items()
-            },
+            else {code: (s.title, s.description) for code, s in self.localizations.items()},
             chapters=None
             if self.chapters is None
             else [(chapter.start_s, chapter.name) for chapter in self.chapters],

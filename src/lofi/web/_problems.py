@@ -18,7 +18,14 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from lofi.brief import InputError, LofiError
-from lofi.studio import ConflictError, DatabaseError, KeyReusedError, NotFoundError, jobs
+from lofi.studio import (
+    ConflictError,
+    DatabaseError,
+    KeyReusedError,
+    NotFoundError,
+    YouTubeError,
+    jobs,
+)
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_S = 5
@@ -49,6 +56,7 @@ KINDS: dict[str, Kind] = {
     "too-many-requests": Kind(429, "Too many requests"),
     "failed": Kind(500, "The studio could not do it"),
     "unexpected": Kind(500, "Something failed that should not have"),
+    "youtube": Kind(502, "YouTube did not do it"),
     "unavailable": Kind(503, "A part of the studio does not answer"),
 }
 _BY_STATUS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
@@ -173,6 +181,7 @@ def _lofi(request: Request, error: Exception) -> Response:
         (KeyReusedError, "key-reused"),
         (InputError, "invalid-input"),
         (DatabaseError, "unavailable"),
+        (YouTubeError, "youtube"),
         (LofiError, "failed"),
     )
     kind = next(name for cls, name in kinds if isinstance(error, cls))

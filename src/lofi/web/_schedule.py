@@ -197,6 +197,7 @@ class Calendar(BaseModel):
                     "time_zone": "Europe/Berlin",
                     "begin": "2026-11-30T23:00:00.000Z",
                     "end": "2026-12-31T23:00:00.000Z",
+                    "problem": None,
                     "releases": [_RELEASE],
                     "missed": [],
                     "openings": [
@@ -230,6 +231,7 @@ class Calendar(BaseModel):
     time_zone: str
     begin: str
     end: str
+    problem: str | None = Field(description="Why nothing would go out now, and what to do.")
     releases: list[CalendarRelease]
     missed: list[CalendarRelease] = Field(description="Whenever they were: a person decides.")
     openings: list[OpeningView]
@@ -430,12 +432,14 @@ class PlanOrder(BaseModel):
     at: AwareDatetime | None = None
     local: Local | None = None
     choose: Literal["next", "best"] = Field(
-        "next",
+        default="next",
         description="Without `at`: the next free slot, or one of the next two weeks by the best "
         "hours (Thompson sampling).",
     )
-    privacy: Privacy | None = Field(None, description="As approved, if left out.")
-    anyway: bool = Field(False, description="Plan it although spacing or the daily cap speak up.")
+    privacy: Privacy | None = Field(default=None, description="As approved, if left out.")
+    anyway: bool = Field(
+        default=False, description="Plan it although spacing or the daily cap speak up."
+    )
 
 
 class MoveOrder(BaseModel):
@@ -450,7 +454,9 @@ class MoveOrder(BaseModel):
 
     at: AwareDatetime | None = None
     local: Local | None = None
-    anyway: bool = Field(False, description="Move it although spacing or the daily cap speak up.")
+    anyway: bool = Field(
+        default=False, description="Move it although spacing or the daily cap speak up."
+    )
 
 
 class MissedAnswer(BaseModel):
@@ -469,7 +475,7 @@ class FillOrder(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}, {"count": 5}]})
 
-    count: int | None = Field(None, ge=1, le=200, description="All that fit, if left out.")
+    count: int | None = Field(default=None, ge=1, le=200, description="All that fit, if left out.")
 
 
 class Filled(BaseModel):

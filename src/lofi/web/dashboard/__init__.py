@@ -26,13 +26,22 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lofi.web.dashboard import _calendar, _door, _library, _overview, _pages, _track
+from lofi.web.dashboard import (
+    _analytics,
+    _calendar,
+    _community,
+    _door,
+    _library,
+    _overview,
+    _pages,
+    _track,
+)
 from lofi.web.dashboard._door import attempts
 from lofi.web.dashboard._pages import NAVIGATION, refusal
 
 router = APIRouter(include_in_schema=False)
 
-PAGES = (_pages, _door, _overview, _library, _track, _calendar)
+PAGES = (_pages, _door, _overview, _library, _track, _calendar, _analytics, _community)
 for _page in PAGES:
     router.include_router(_page.router)
 

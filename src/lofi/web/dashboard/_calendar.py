@@ -66,6 +66,7 @@ def calendar(
         "skipped": calendars.skipped_hours(settings, first, count) if week is not None else set(),
         "links": _links(shown, at.date(), week=week is not None),
         "found": found,
+        "clashes": _CLASHES,
         "slots": all_slots,
         "spread": settings.schedule,
         "may": who.may("publish"),
@@ -125,6 +126,13 @@ def _week(day: date) -> str:
 # What stands in it -----------------------------------------------------------------------------
 
 
+# What is wrong with a release in a word or two; the whole reason stands beside it.
+_CLASHES = {
+    "near": "too near",
+    "full": "day is full",
+    "outside": "outside slots",
+    "approval": "not approved",
+}
 _KINDS = {"releases": "release", "openings": "opening", "daily": "run", "jobs": "job"}
 
 
@@ -140,8 +148,21 @@ def _by_cell(found: dict[str, Any], *, by_hour: bool) -> dict[Any, list[dict[str
             if what == "opening" and item["at"] in taken:
                 continue
             day, hour = item["local"][:10], int(item["local"][11:13])
-            cells[(day, hour) if by_hour else day].append({"what": what, **item})
+            told = {"what": what, "told": _told(what, item), **item}
+            cells[(day, hour) if by_hour else day].append(told)
     return {cell: sorted(items, key=lambda i: i["local"]) for cell, items in cells.items()}
+
+
+def _told(what: str, item: dict[str, Any]) -> str:
+    """What a cell that holds the item says of it to whoever cannot see it."""
+    at = item["local"][11:]
+    if what == "opening":
+        return f"{at} {'free slot' if item['free'] else 'slot without room'} {item['name']}"
+    return {
+        "release": lambda: f"{at} {item['title']}",
+        "run": lambda: f"{at} daily run",
+        "job": lambda: f"{at} {item['title']} to be made",
+    }[what]()
 
 
 def _shades(hours: dict[str, Any]) -> list[int]:

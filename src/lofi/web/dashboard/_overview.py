@@ -37,7 +37,7 @@ def overview(request: Request, who: Visitor) -> Response:
             "waiting": figures.waiting_for_people(session),
             "coming": upcoming(session, studio.settings().daily),
             "views": _channel(session, "views"),
-            "watched": _channel(session, "watch_minutes"),
+            "watched": _channel(session, "daily_watch_min"),
             "workers": figures.workers(session, studio.base.work.dead_after_s),
             "stored": figures.stored_bytes(session),
         }
@@ -58,6 +58,6 @@ def _turn(job: dict[str, Any]) -> tuple[int, str]:
 
 
 def _channel(session: Any, name: str) -> list[float]:
-    """The last 28 values of a figure, the oldest first; none where it was never collected."""
-    found = analytics(session, names=(name,))["series"]
-    return [point["value"] for series in found[:1] for point in series["points"]][-28:]
+    """The last 28 values of the channel, the oldest first; none where none was ever collected."""
+    found = analytics.series(session, names=(name,))["series"]
+    return [p["value"] for s in found if s["of"] == "channel" for p in s["points"]][-28:]

@@ -122,7 +122,7 @@ export function open(main) {
     } catch (error) {
       const odd = error.problem?.type === "/problems/conflict" && error.problem.detail.includes("does not fit");
       if (!odd || anyway) say(error.message, { bad: true });
-      else if (await confirmed(`${error.problem.detail} Put it there anyway?`)) return place(what, local, true);
+      else if (await confirmed(`${error.problem.detail[0].toUpperCase()}${error.problem.detail.slice(1)} Put it there anyway?`)) return place(what, local, true);
       return false;
     }
   }
@@ -148,7 +148,7 @@ export function open(main) {
     const dialog = $("#release-dialog", main), facts = $("dl", dialog), form = $("#move-form", dialog);
     $("h2", dialog).textContent = r.title;
     const chosen = { hand: "by hand", next: "as the next free slot", best: "by the best hours", slot: "by a slot that fills itself", now: "at once" }[r.chosen];
-    const lines = [["State", r.state.replaceAll("_", " ")], ["Goes out", `${r.local.replace("T", " ")}, ${r.privacy}`], ["Chosen", [chosen, r.chosen === "best" ? r.why : ""].filter(Boolean).join(". ")], ...r.conflicts.map(c => ["Conflict", c.reason])];
+    const lines = [["State", r.state.replaceAll("_", " ")], [r.state === "published" ? "Went out" : "Goes out", `${r.local.replace("T", " ")}, ${r.privacy}`], ["Chosen", [chosen, r.chosen === "best" ? r.why : ""].filter(Boolean).join(". ")], ...r.conflicts.map(c => ["Conflict", c.reason])];
     facts.replaceChildren(...lines.filter(([, text]) => text).flatMap(([name, text]) => {
       const dt = document.createElement("dt"), dd = document.createElement("dd");
       dt.textContent = name;
@@ -159,7 +159,7 @@ export function open(main) {
     $("#release-track", dialog).href = `/tracks/${encodeURIComponent(r.track_id)}`;
     if (form) {
       form.hidden = !r.movable;
-      form.dataset.release = JSON.stringify(r);
+      form.dataset.of = JSON.stringify(r);
       form.elements.local.value = r.local;
     }
     dialog.showModal();
@@ -172,7 +172,7 @@ export function open(main) {
     if (chip) details(JSON.parse(chip.dataset.release));
     else if (slot) plan(slot.dataset.plan);
     else if (tray) plan($("[data-free]:not(.gone)", main)?.dataset.free ?? `${shifted($("table", main).dataset.now, 1)}T12:00`, JSON.parse(tray.dataset.trackPick).id);
-    else if (event.target.id === "release-cancel") cancel(JSON.parse($("#move-form", main).dataset.release));
+    else if (event.target.id === "release-cancel") cancel(JSON.parse($("#move-form", main).dataset.of));
     else if (event.target.matches("[data-day]") && carried) put(event.target);
     else if (event.target.matches("[data-day]")) rove(event.target);
   });
@@ -191,7 +191,7 @@ export function open(main) {
     const { local, track } = event.target.elements;
     if (track) place({ kind: "track", id: track.value, title: track.selectedOptions[0].textContent, local: null }, local.value);
     else {
-      const r = JSON.parse(event.target.dataset.release);
+      const r = JSON.parse(event.target.dataset.of);
       place({ kind: "release", id: r.id, title: r.title, local: r.local }, local.value);
     }
   });
