@@ -13,6 +13,7 @@ from lofi.brief import BUNDLES, MOODS, PALETTES, InputError, Key, Plan, Section
 from lofi.channel import (
     LANGUAGES,
     RULES,
+    Said,
     TrackFacts,
     Words,
     chapters,
@@ -285,18 +286,22 @@ def test_alike_titles_are_told_from_others():
 
 
 def test_of_ninety_days_of_one_mood_no_two_listings_are_alike():
-    said: list[Words] = []
+    said, listings = Said(), []
     for day in range(90):
         for take in range(60):
             track = replace(FACTS, seed=day, bpm=72 + day % 12, plan=None)
             made = write_listing(track, languages=("en",), take=take)
             words = Words(made.name, made.title, made.opening)
-            if most_alike(words, said)[0] < 1:
+            much = said.too_alike(words)
+            exact = most_alike(words, listings)[0]
+            assert much == (exact if exact >= 1 else 0), "the index misses none"
+            if not much:
                 break
         else:
             pytest.fail(f"day {day} found no words of its own")
-        said.append(words)
-    assert len({w.name for w in said}) == 90
+        said.add(words)
+        listings.append(words)
+    assert len({w.name for w in listings}) == 90
 
 
 def test_an_addition_to_a_list_changes_only_what_is_drawn_from_it():

@@ -276,7 +276,7 @@ class Model:
                 except OSError:
                     pass  # whoever asked has left
 
-            def log_message(self, *_: Any) -> None:
+            def log_message(self, format: str, *_: Any) -> None:  # noqa: A002
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -28,7 +28,17 @@ from youtube import FORCE_SSL, PIECE, FakeYouTube, Fault, connected
 
 from lofi.brief import InputError, LofiError
 from lofi.channel import AuthError, QuotaError, UploadLimitError
-from lofi.studio import ConflictError, Settings, Studio, accounts, releases, rounds, tracks, uploads
+from lofi.studio import (
+    ConflictError,
+    Settings,
+    Studio,
+    accounts,
+    listings,
+    releases,
+    rounds,
+    tracks,
+    uploads,
+)
 from lofi.studio._cache import Cache
 from lofi.studio._checks import CHECKS, BrokenError, Scope
 from lofi.studio._database import Database
@@ -293,6 +303,20 @@ def test_an_approval_that_is_withdrawn_stops_what_was_planned(house, channel):
     assert [state(house, r) for r in (first, second, third)] == ["failed"] * 3
     assert "not approved" in view(house, first)["error"]["cause"]
     assert not channel.sessions
+
+
+def test_a_changed_listing_is_sent_as_it_was_approved(house, channel):
+    track = put(house)
+    release = plan(house, track)
+    change(house, listings.change, track, listings.Edit(title="Harbour at Night"))
+    carry(house)
+    assert state(house, release) == "failed"
+    assert not channel.seen("youtube.videos.insert"), "nobody has approved these words"
+    change(house, tracks.decide, track, "approved", privacy="public")
+    plan(house, track)
+    carry(house)
+    (sent,) = channel.seen("youtube.videos.insert")
+    assert sent.body["snippet"]["title"] == "Harbour at Night"
 
 
 def test_a_damaged_video_is_not_what_was_approved(house, channel):

@@ -9,6 +9,7 @@ Thumbnails: a coarse picture of light and colour, compared cell by cell.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -57,6 +58,51 @@ def most_alike(one: Words, others: Iterable[Words]) -> tuple[float, str, Words |
         if much > found[0]:
             found = (much, what, other)
     return found
+
+
+class Said:
+    """Listings that others are compared with, found by their words: thousands take no longer.
+
+    A text that shares `limit` of its shingles with another lacks so few of them that one of any
+    few more must be in both: only listings with one of its rarest are looked at (prefix filtering:
+    Chaudhuri et al., "A primitive operator for similarity joins in data cleaning", 2006).
+    """
+
+    def __init__(self, said: Iterable[Words] = ()) -> None:
+        self._said: list[Words] = []
+        self._names: dict[frozenset[str], list[int]] = {}
+        self._with: dict[tuple[str, str], list[int]] = {}
+        for words in said:
+            self.add(words)
+
+    def add(self, words: Words) -> None:
+        """Compare with this one as well."""
+        place = len(self._said)
+        self._said.append(words)
+        if words.name:
+            self._names.setdefault(_shingles(words.name), []).append(place)
+        for kind, text in (("title", words.title), ("opening", words.opening)):
+            for shingle in _shingles(text):
+                self._with.setdefault((kind, shingle), []).append(place)
+
+    def names(self, name: str) -> bool:
+        """Whether one of them has that name."""
+        return _shingles(name) in self._names
+
+    def too_alike(self, words: Words) -> float:
+        """How much the listing that is most like this one is like it: from 1, or 0 for none."""
+        places = set(self._names.get(_shingles(words.name), ()) if words.name else ())
+        for kind, text, limit in (
+            ("title", words.title, TITLES_ALIKE),
+            ("opening", words.opening, OPENINGS_ALIKE),
+        ):
+            found = sorted(
+                (self._with.get((kind, shingle), []) for shingle in _shingles(text)), key=len
+            )
+            needed = math.ceil(limit * len(found) - 1e-9)
+            places.update(*found[: len(found) - needed + 1])
+        much = max((words_alike(words, self._said[p])[0] for p in places), default=0.0)
+        return much if much >= 1.0 else 0.0
 
 
 def title_alikeness(one: str, other: str) -> float:

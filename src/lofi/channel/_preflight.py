@@ -559,7 +559,8 @@ RULES: tuple[Rule, ...] = (
          _uploads),
     Rule("units-left", "enough units of today's quota are left", _QUOTA, "block", "channel",
          _units),
-    Rule("per-day", "no more go out on a day than was set", f"{_OURS}, after {_POLICY}", "block",
+    # The schedule keeps this by itself; a person may have it otherwise.
+    Rule("per-day", "no more go out on a day than was set", f"{_OURS}, after {_POLICY}", "warn",
          "channel", _per_day),
     Rule("same-title", f"no release of the last {RECENT_DAYS} days has the same title", _POLICY,
          "block", "channel", _same_title),

@@ -267,7 +267,7 @@ def _show_findings(told: dict[str, Any]) -> None:
             Text(_MARKS[outcome], style=_COLOURS[outcome]),
             Text(found["says"]),
             Text(found["detail"], style=_COLOURS[outcome] if found["detail"] else ""),
-            Text(found["source"], style="dim"),
+            Text(found["source"].split(": ")[0], style="dim"),  # its address is in the JSON
         )
     show(shown)
     say(

@@ -45,7 +45,7 @@ class Drawing:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._recent: list[Words] | None = None
+        self._recent: channel.Said | None = None
 
     def draw(self, wanted: Commission) -> Commission:
         """The commission with a take whose words no other listing of the last 90 days has.
@@ -65,18 +65,20 @@ class Drawing:
             words = _expected(chosen)
         else:
             if self._recent is None:
-                self._recent = recent_words(self._session)
+                self._recent = channel.Said(recent_words(self._session))
             least, chosen, words = float("inf"), wanted, _expected(wanted)
             for take in range(_TAKES):
                 tried = replace(wanted, take=take)
+                if self._recent.names(tried.title):
+                    continue  # a name is soon drawn; all that is said takes longer
                 said = _expected(tried)
-                much, _, _ = channel.most_alike(said, self._recent)
+                much = self._recent.too_alike(said)
                 if much < least:
                     least, chosen, words = much, tried, said
-                if much < 1.0:
+                if not much:
                     break
         if self._recent is not None:
-            self._recent.append(words)
+            self._recent.add(words)
         if self._session.get(Listing, chosen.track_id) is None:
             self._session.add(
                 Listing(
@@ -492,12 +494,12 @@ def drawn_again(session: Session, track: Track, wording: Wording, *, after: int)
     words = read_words(wording)
     grammar = channel.read_grammar(words.templates, str(wording.templates))
     facts = _facts_of(track)
-    recent = [replace(w, name="") for w in recent_words(session, but=track.id)]
+    recent = channel.Said(replace(w, name="") for w in recent_words(session, but=track.id))
     said, _ = effective(session, track)
-    recent.append(_words_of(said))
+    recent.add(_words_of(said))
     for take in range(after + 1, after + 1 + _TAKES):
         made = channel.write_listing(facts, grammar, languages=words.languages, take=take)
-        if channel.most_alike(Words("", made.title, made.opening), recent)[0] < 1.0:
+        if not recent.too_alike(Words("", made.title, made.opening)):
             return {"take": take, "listing": made.to_dict()}
     raise ConflictError(
         f"{_TAKES} draws were all like listings of the last {channel.RECENT_DAYS} days. Write it "

@@ -75,7 +75,7 @@ def read_package(studio: Studio, track_id: str) -> Package:
         track = _tracks.find(session, track_id)
         approved, job_id = track.package_sha256, track.job_id
         content = _tracks.content_sha256(session, track)
-        said, _ = _listings.effective(session, track)
+        edited = _listings.effective(session, track)[0] if content != approved else None
         files = {a.name: Blob(a.sha256, a.size) for a in _jobs.artifacts(session, job_id)}
     if files.get(_FACTS, Blob("", 0)).sha256 != approved:
         raise LofiError(
@@ -90,9 +90,7 @@ def read_package(studio: Studio, track_id: str) -> Package:
             found[name] = files[name]
     if _VIDEO not in found or _LISTING not in found:
         raise InputError(f"track {track_id} has no video to release. Order it again.")
-    listing = json.loads(_whole(studio.storage, found[_LISTING].sha256))
-    if content != approved:  # a person changed it
-        listing = said
+    listing = edited or json.loads(_whole(studio.storage, found[_LISTING].sha256))
     return Package(approved, content, found[_VIDEO], found.get(_THUMBNAIL), listing)
 
 

@@ -267,7 +267,7 @@ class Draw(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"after": 0}]})
 
-    after: int = Field(0, ge=0, le=100_000, description="The `take` of the draw before.")
+    after: int = Field(default=0, ge=0, le=100_000, description="The `take` of the draw before.")
 
 
 @router.post("/api/tracks/{track_id}/listing/draw", summary="Draw other words")
