@@ -226,6 +226,24 @@ export function open(main) {
       field.dispatchEvent(new Event("input", { bubbles: true }));
     }
   });
+  main.addEventListener("toggle", async event => { // toggle does not bubble: it is caught on its way down
+    const folded = event.target.closest?.("[data-lookalikes]");
+    if (!folded?.open) return;
+    const list = $("ul", folded);
+    try {
+      const { items } = await api("GET", folded.dataset.lookalikes);
+      list.replaceChildren(...items.map(video => {
+        const item = document.createElement("li"), take = document.createElement("button"), name = document.createElement("bdi");
+        Object.assign(take, { type: "button", className: "ghost small", textContent: "This one" });
+        take.setAttribute("aria-label", `It is ${video.title}`);
+        take.onclick = () => { folded.closest("form").elements.video_id.value = video.video_id; };
+        name.textContent = ` ${video.title} `;
+        item.append(take, name, Object.assign(document.createElement("small"), { textContent: new Date(video.published_at).toLocaleString() }));
+        return item;
+      }));
+      if (!items.length) list.textContent = "No video of the channel looks like it.";
+    } catch (error) { list.textContent = error.message; }
+  }, { capture: true, signal: off.signal });
   // The thumbnail as it would be, before anything is ordered.
   let asked = 0, soon = null;
   on(main, "input", event => {
