@@ -108,6 +108,7 @@ def test_a_value_is_made_once_and_kept(cache: Cache) -> None:
     assert cache.get_or_make("analytics", "a", make, ttl_s=60) == [3]
     assert cache.counts() == {
         "tracks": (4, 2), "originality": (0, 0), "preferences": (0, 0), "analytics": (0, 1),
+        "files": (0, 0),
     }  # fmt: skip
 
 

@@ -649,7 +649,7 @@ def _playlists(fake: FakeYouTube, call: Call) -> Any:
 
 @answers("youtube.playlistItems.list")
 def _playlist_items(fake: FakeYouTube, call: Call) -> Any:
-    playlist = call.params.get("playlistId")
+    playlist = call.params.get("playlistId", "")
     if playlist == fake.uploads_id:
         items = [_item(fake, playlist, v) for v in reversed(fake.videos.values())]
     elif playlist in fake.playlists:

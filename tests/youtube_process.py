@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx  # noqa: F401 (loaded before the fork)
 import sqlalchemy as sa
+from sqlalchemy.event import listen
 
 from lofi.studio import _accounts, _releases, _tracks, _uploads
 from lofi.studio._cache import Cache
@@ -31,7 +32,7 @@ def database_of(folder: Path) -> Database:
     """The database, with its most usual questions asked once: forked processes inherit that."""
     database = Database(f"sqlite:///{folder / 'studio.db'}")
     # Processes are killed here, not the machine: what they wrote need not be forced to the disk.
-    sa.event.listen(database.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF"))
+    listen(database.engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF"))
     _accounts.QuotaLedger(database, load_settings).reserve("units", 0)
     with database.write() as session:
         session.get(Credential, "youtube")

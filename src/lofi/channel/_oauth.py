@@ -150,7 +150,7 @@ def consent(
         flow.run_local_server(
             host="127.0.0.1",
             port=port,
-            authorization_prompt_message=None,
+            authorization_prompt_message="",
             success_message="LoFi Empire is connected, or says in its window why it is not. You "
             "can close this one.",
             open_browser=open_browser,

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lofi.brief import InputError
-from lofi.channel._listing import check_listing
+from lofi.channel._preflight import PRIVACIES, check_listing
 from lofi.channel._youtube import (
     AmbiguousError,
     Answer,
@@ -37,7 +37,6 @@ CHUNK = 32 * PIECE
 THUMBNAIL_BYTES = 2_000_000
 TRIES = 6  # in a row that bring nothing on
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between them
-PRIVACIES = ("private", "unlisted", "public")  # each shows it to more people
 
 # What may be changed of a video: a part that is sent replaces all of these, so all are sent.
 MUTABLE = {
@@ -72,12 +71,26 @@ def wider(privacy: str, allowed: str) -> bool:
 def insert_call(
     listing: Mapping[str, Any], *, privacy: str, publish_at: datetime | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters and body of `videos.insert` for a listing (as `Listing.to_dict`).
+    """Parameters and body of `videos.insert` for a listing, as `shape_call` makes them.
+
+    Raises InputError as that does, and for a listing that breaks a limit.
+    """
+    params, body = shape_call(listing, privacy=privacy, publish_at=publish_at)
+    broken = check_listing({**body, "query": params})
+    if broken:
+        raise InputError(f"the listing cannot be sent: {broken[0]}. Edit it and approve it again.")
+    return params, body
+
+
+def shape_call(
+    listing: Mapping[str, Any], *, privacy: str, publish_at: datetime | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and body of `videos.insert` for a listing (as `Listing.to_dict`), unchecked.
 
     Whatever the listing says: privacy is sent (left out, it would be public) and is what is asked
     for here, private until `publish_at`; made by a program is disclosed; whether it is made for
-    children is said; nobody is notified. Raises InputError for a listing that breaks a limit, and
-    for a moment of publication of a video that is not to be public.
+    children is said; nobody is notified. Raises InputError for a moment of publication of a video
+    that is not to be public.
     """
     if publish_at is not None and privacy != "public":
         raise InputError(
@@ -94,11 +107,7 @@ def insert_call(
     body: dict[str, Any] = {"snippet": dict(listing.get("snippet", {})), "status": status}
     if listing.get("localizations"):
         body["localizations"] = dict(listing["localizations"])
-    params = {"part": list(body), "notifySubscribers": False, "uploadType": "resumable"}
-    broken = check_listing({**body, "query": params})
-    if broken:
-        raise InputError(f"the listing cannot be sent: {broken[0]}. Edit it and approve it again.")
-    return params, body
+    return {"part": list(body), "notifySubscribers": False, "uploadType": "resumable"}, body
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -181,7 +181,8 @@ def gc(
 ) -> None:
     """Delete files that no job or track names, and those of tracks deleted over 30 days ago.
 
-    What was written in the last hour stays: its record may be on its way. Safe beside a server.
+    Previews go after a day, and MIDI files that were sent to go on from after a week. What was
+    written in the last hour stays: its record may be on its way. Safe beside a server.
 
     Example: lofi storage gc --dry-run
     """

@@ -17,9 +17,11 @@ import typer
 from lofi.brief import Brief, InputError, Key, LofiError, read_duration
 from lofi.cli._analytics import analytics_app, experiment_app
 from lofi.cli._common import Config, Json, say, warn
+from lofi.cli._community import community_app
 from lofi.cli._exits import export_app
 from lofi.cli._jobs import jobs_app, opened, showing, track_app
 from lofi.cli._keep import db_app, password, storage_app, token_app
+from lofi.cli._listing import listing_app, preflight_app
 from lofi.cli._schedule import schedule_app
 
 if TYPE_CHECKING:
@@ -31,15 +33,18 @@ serve_app = typer.Typer()
 for _name, _app in (
     ("jobs", jobs_app),
     ("track", track_app),
+    ("listing", listing_app),
     ("schedule", schedule_app),
     ("db", db_app),
     ("storage", storage_app),
     ("token", token_app),
     ("analytics", analytics_app),
     ("experiment", experiment_app),
+    ("community", community_app),
     ("export", export_app),
 ):
     serve_app.add_typer(_app, name=_name)
+serve_app.add_typer(preflight_app)
 serve_app.command()(password)
 
 _GRACE_S = 3  # in which answers under way are finished when the server is to stop

@@ -46,7 +46,15 @@ if TYPE_CHECKING:
     from lofi.music._plan import draw_plan, draw_progression
     from lofi.music._recognise import notes_by_part
     from lofi.music._sample import Sampling
-    from lofi.music._source import KEPT, Source, brief_for, read_source
+    from lofi.music._source import (
+        KEPT,
+        Outline,
+        Source,
+        brief_for,
+        outline,
+        parts_to_write,
+        read_source,
+    )
     from lofi.music._statistics import DIVERSITY, FIGURES, Figure, diversity, statistics
     from lofi.music._theory import key_of_chords, read_chords
     from lofi.music._tokens import decode, decode_bars, encode, segments, vocabulary
@@ -82,7 +90,10 @@ _HOME = {
     "_plan": ("draw_plan", "draw_progression"),
     "_recognise": ("notes_by_part",),
     "_sample": ("Sampling",),
-    "_source": ("KEPT", "Source", "brief_for", "read_source"),
+    "_source": (
+        *("KEPT", "Outline", "Source", "brief_for", "outline", "parts_to_write"),
+        "read_source",
+    ),
     "_statistics": ("DIVERSITY", "FIGURES", "Figure", "diversity", "statistics"),
     "_theory": ("key_of_chords", "read_chords"),
     "_tokens": ("decode", "decode_bars", "encode", "segments", "vocabulary"),
@@ -97,14 +108,15 @@ __all__ = [
     "ADHERENCE", "COPIED_NOTES", "DIVERSITY", "FIGURES", "KEPT", "MOOD_FEATURES", "ORIGIN_FILE",
     "SHIPPED", "Architecture", "Bounds", "Checkpoint", "Composition", "Course", "Estimate",
     "Evaluated", "Figure", "Finetuning", "Judgement", "Markov", "Measured", "Model",
-    "MoodClassifier", "Progress", "Quality", "Recipe", "RejectedError", "Sampling", "Segments",
-    "Source", "adherence", "all_corpora", "brief_for", "compose", "content_hash", "cross_validated",
-    "decode", "decode_bars", "distance", "diversity", "draw_plan", "draw_progression", "encode",
-    "estimate", "excerpt", "generate", "goes_to_validation", "half_split", "hear_chords", "hearing",
-    "judge", "key_of_chords", "labelled_chords", "labelled_mood", "measure", "melody_windows",
-    "midi_bytes", "missing_packages", "mood_features", "notes_by_part", "open_model", "processes",
-    "ratio", "read_chords", "read_course", "read_midi", "read_source", "segments", "statistics",
-    "surprise", "train", "vocabulary", "write_split", "write_untold", "write_with_chain",
+    "MoodClassifier", "Outline", "Progress", "Quality", "Recipe", "RejectedError", "Sampling",
+    "Segments", "Source", "adherence", "all_corpora", "brief_for", "compose", "content_hash",
+    "cross_validated", "decode", "decode_bars", "distance", "diversity", "draw_plan",
+    "draw_progression", "encode", "estimate", "excerpt", "generate", "goes_to_validation",
+    "half_split", "hear_chords", "hearing", "judge", "key_of_chords", "labelled_chords",
+    "labelled_mood", "measure", "melody_windows", "midi_bytes", "missing_packages", "mood_features",
+    "notes_by_part", "open_model", "outline", "parts_to_write", "processes", "ratio", "read_chords",
+    "read_course", "read_midi", "read_source", "segments", "statistics", "surprise", "train",
+    "vocabulary", "write_split", "write_untold", "write_with_chain",
 ]  # fmt: skip
 
 

@@ -14,12 +14,18 @@ if TYPE_CHECKING:
     from lofi.studio import _accounts as accounts
     from lofi.studio import _analytics as analytics
     from lofi.studio import _calendar as calendar
+    from lofi.studio import _community as community
+    from lofi.studio import _details as details
     from lofi.studio import _experiments as experiments
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
     from lofi.studio import _keeping as keeping
+    from lofi.studio import _listings as listings
     from lofi.studio import _models as models
+    from lofi.studio import _presets as presets
+    from lofi.studio import _prompts as prompts
     from lofi.studio import _releases as releases
+    from lofi.studio import _remakes as remakes
     from lofi.studio import _rounds as rounds
     from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from lofi.studio._catalogue import import_corpora, read_card
     from lofi.studio._child import Child, Crashed, Overdue
     from lofi.studio._commission import Commission, commission
+    from lofi.studio._compared import Compared, compare
     from lofi.studio._composed import compose_corpus, corpus_diversity
     from lofi.studio._database import Database, DatabaseError
     from lofi.studio._dataset import FEW_FILES, build_dataset, train_model
@@ -49,11 +56,12 @@ if TYPE_CHECKING:
     from lofi.studio._judge import BusyError, judge_upload
     from lofi.studio._make import Package, make, write_score
     from lofi.studio._metadata import read_entries, read_head
+    from lofi.studio._preflight import Preflight, preflight
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
     from lofi.studio._samples import hear
     from lofi.studio._settings import RANGES, Settings, default_settings, load_settings, pinned
-    from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
+    from lofi.studio._stages import INTERNAL, PREVIEW, STAGES, Report, Stage, run_stage, stage_key
     from lofi.studio._stats import FIGURES, corpus_stats, data_set, draw_stats, spread
     from lofi.studio._storage import collect_garbage
     from lofi.studio._studio import WRITABLE, Studio, lock_folder, open_database, open_studio
@@ -84,6 +92,10 @@ _HOME = {
     "_commission": (
         "Commission",
         "commission",
+    ),
+    "_compared": (
+        "Compared",
+        "compare",
     ),
     "_composed": (
         "compose_corpus",
@@ -139,6 +151,10 @@ _HOME = {
         "read_entries",
         "read_head",
     ),
+    "_preflight": (
+        "Preflight",
+        "preflight",
+    ),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
     "_samples": ("hear",),
@@ -151,6 +167,7 @@ _HOME = {
     ),
     "_stages": (
         "INTERNAL",
+        "PREVIEW",
         "STAGES",
         "Report",
         "Stage",
@@ -192,12 +209,18 @@ _MODULES = {
     "accounts": "_accounts",
     "analytics": "_analytics",
     "calendar": "_calendar",
+    "community": "_community",
+    "details": "_details",
     "experiments": "_experiments",
     "figures": "_figures",
     "jobs": "_jobs",
     "keeping": "_keeping",
+    "listings": "_listings",
     "models": "_models",
+    "presets": "_presets",
+    "prompts": "_prompts",
     "releases": "_releases",
+    "remakes": "_remakes",
     "rounds": "_rounds",
     "slots": "_slots",
     "tracks": "_tracks",
@@ -211,6 +234,7 @@ __all__ = [
     "FIGURES",
     "FULL_REPORT",
     "INTERNAL",
+    "PREVIEW",
     "RANGES",
     "STAGES",
     "WRITABLE",
@@ -218,6 +242,7 @@ __all__ = [
     "BusyError",
     "Child",
     "Commission",
+    "Compared",
     "ConflictError",
     "Crashed",
     "Database",
@@ -230,6 +255,7 @@ __all__ = [
     "Ordered",
     "Overdue",
     "Package",
+    "Preflight",
     "Report",
     "Seen",
     "Settings",
@@ -249,12 +275,15 @@ __all__ = [
     "calendar",
     "collect_garbage",
     "commission",
+    "community",
+    "compare",
     "compose_corpus",
     "corpus_diversity",
     "corpus_stats",
     "data_set",
     "default_settings",
     "deliver",
+    "details",
     "draw_stats",
     "evaluate",
     "events",
@@ -267,6 +296,7 @@ __all__ = [
     "judge_upload",
     "keeping",
     "lanes_of",
+    "listings",
     "load_settings",
     "lock_folder",
     "make",
@@ -277,13 +307,17 @@ __all__ = [
     "open_studio",
     "order_or_resume",
     "pinned",
+    "preflight",
+    "presets",
     "processes",
+    "prompts",
     "read_card",
     "read_entries",
     "read_head",
     "read_timeline",
     "release_sheet",
     "releases",
+    "remakes",
     "rounds",
     "run_stage",
     "slots",

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 # Raise a number when the shape of a topic's values changes: a newer program then reads none of an
 # older one's, though both use one Redis.
-TOPICS = {"tracks": 1, "originality": 1, "preferences": 1, "analytics": 1}
+TOPICS = {"tracks": 1, "originality": 1, "preferences": 1, "analytics": 1, "files": 1}
 
 _LONGEST_S = 86_400.0
 _DEADLINE_S = 0.5  # Redis is asked to save time

@@ -171,7 +171,8 @@ def _asked(session: Session, job_ids: Sequence[str], seeded: bool) -> list[str]:
     for commission in session.scalars(sa.select(Job.commission).where(Job.id.in_(job_ids))):
         asked = {n: v for n, v in commission["asked"].items() if seeded or n != "seed"}
         # `brief` is what the seed made of what was asked.
-        rest = {n: v for n, v in commission.items() if n not in ("asked", "brief")}
+        # `take` is what the orders before it made of it.
+        rest = {n: v for n, v in commission.items() if n not in ("asked", "brief", "take")}
         told.append(json.dumps([asked, rest], sort_keys=True))
     return sorted(told)
 

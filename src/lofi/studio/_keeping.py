@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from lofi.brief import LofiError
-from lofi.studio import _tracks
+from lofi.studio import _jobs, _prompts, _tracks
 from lofi.studio._errors import ConflictError
 from lofi.studio._events import record
 from lofi.studio._storage import Garbage, collect_garbage
@@ -107,7 +107,7 @@ class Collected:
 
 
 def collect(studio: Studio, *, dry_run: bool, actor: str) -> Collected:
-    """Delete the files that no job or track names, and those of tracks deleted over 30 days ago.
+    """Delete the files that nothing names, of tracks deleted over 30 days ago, and old previews.
 
     What was written in the last hour stays: its record may be on its way. Raises LofiError for a
     storage that does not answer.
@@ -116,6 +116,8 @@ def collect(studio: Studio, *, dry_run: bool, actor: str) -> Collected:
     if not dry_run:
         with studio.database.write() as session:
             purged = _tracks.purge(session, actor=actor)
+            _jobs.purge_previews(session, actor=actor)
+            _prompts.purge(session, actor=actor)
     found = collect_garbage(studio.storage, studio.named_blobs, dry_run=dry_run)
     if not dry_run and (found.count or found.leftovers):
         with studio.database.write() as session:

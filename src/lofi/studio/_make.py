@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,15 @@ def make(
     soundfont: Path | None = None,
     keep_stems: bool = False,
     pictures: bool = True,
+    take: int = 0,
     out: Path | None = None,
     report: Report | None = None,
 ) -> Package:
     """Write the whole package of a brief into a folder of `out`.
 
     What the brief leaves open is drawn by its seed. Without `pictures` it holds score and sound
-    alone, and the folder's name ends in `-sound`: it never takes a whole package's place.
+    alone, and the folder's name ends in `-sound`: it never takes a whole package's place. `take` is
+    which draw of name and words is wanted, as `provenance.json` tells of a track of the studio.
     `report` gets (stage, fraction done). Raises
     InputError for a brief, model or SoundFont that cannot be used, LofiError when the disk or a
     stage fails; then nothing is left behind.
@@ -57,6 +59,7 @@ def make(
     wanted = commission(
         brief, settings, model_path=model_path, soundfont=soundfont, keep_stems=keep_stems
     )
+    wanted = replace(wanted, take=take)
     assert wanted.brief.duration_s
     folder = out or settings.paths.output
     tell = report or (lambda _stage, _fraction: None)

@@ -35,6 +35,11 @@ def listing(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
+def names(settings: Settings) -> list[str]:
+    """The models beside `paths.model`, unread: one that is asked for may turn out unusable."""
+    return [name for name, path in folders(settings) if path is not None]
+
+
 def find(settings: Settings, name: str | None) -> Model:
     """The model of that name; the shipped one for None. Raises NotFoundError, InputError."""
     for known, path in folders(settings):

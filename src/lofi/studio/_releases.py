@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from lofi.brief import InputError, LofiError, one_of
 from lofi.channel import AuthError, rehearsal, wider
-from lofi.studio import _accounts, _jobs, _tracks
+from lofi.studio import _accounts, _jobs, _listings, _preflight, _tracks
 from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
 from lofi.studio._settings import Settings
@@ -41,6 +41,8 @@ MOST_AT_ONCE = 200
 PAUSE = "youtube/pause"  # the preference that says until when the channel may upload no more
 MISSED_AFTER = timedelta(hours=1)  # a moment that passed so long ago is asked about
 
+# Rules of the preflight that are kept here by other means: the gate, the ledger, the schedule.
+_SEEN_TO_HERE = ("approval", "how-public", "uploads-left", "units-left", "per-day")
 _TRIED_AGAIN_AFTER = timedelta(minutes=10)  # a problem may have been put right at Google
 _VIDEO, _THUMBNAIL, _LISTING, _FACTS = "video.mp4", "thumbnail.jpg", "listing.json", "track.json"
 _LISTING_BYTES = 200_000
@@ -52,9 +54,13 @@ _WATCH = "https://www.youtube.com/watch?v={}"
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """The files of a track that go to YouTube: those whose hashes were approved."""
+    """The files of a track that go to YouTube, and what is said of it: what was approved.
+
+    `content_sha256` is what an approval names: the package, and the listing that a person changed.
+    """
 
     package_sha256: str
+    content_sha256: str
     video: Blob
     thumbnail: Blob | None
     listing: dict[str, Any]
@@ -70,6 +76,8 @@ def read_package(studio: Studio, track_id: str) -> Package:
     with studio.database.read() as session:
         track = _tracks.find(session, track_id)
         approved, job_id = track.package_sha256, track.job_id
+        content = _tracks.content_sha256(session, track)
+        edited = _listings.effective(session, track)[0] if content != approved else None
         files = {a.name: Blob(a.sha256, a.size) for a in _jobs.artifacts(session, job_id)}
     if files.get(_FACTS, Blob("", 0)).sha256 != approved:
         raise LofiError(
@@ -84,8 +92,8 @@ def read_package(studio: Studio, track_id: str) -> Package:
             found[name] = files[name]
     if _VIDEO not in found or _LISTING not in found:
         raise InputError(f"track {track_id} has no video to release. Order it again.")
-    listing = json.loads(_whole(studio.storage, found[_LISTING].sha256))
-    return Package(approved, found[_VIDEO], found.get(_THUMBNAIL), listing)
+    listing = edited or json.loads(_whole(studio.storage, found[_LISTING].sha256))
+    return Package(approved, content, found[_VIDEO], found.get(_THUMBNAIL), listing)
 
 
 def _whole(storage: Storage, sha256: str) -> bytes:
@@ -130,6 +138,18 @@ def require_account(session: Session) -> None:
         raise _accounts.not_connected()
     if row.problem and now() - row.updated_at < _TRIED_AGAIN_AFTER:
         raise AuthError(row.problem)
+
+
+def refusals(
+    studio: Studio, track_id: str, *, privacy: str, publish_at: datetime | None
+) -> list[str]:
+    """What the preflight finds in a track that keeps it from going out."""
+    held = _preflight.preflight(studio, track_id, privacy=privacy, publish_at=publish_at)
+    return [
+        f"{f.detail} ({f.id} of the preflight)."
+        for f in held.findings
+        if f.outcome == "block" and f.id not in _SEEN_TO_HERE
+    ]
 
 
 # Planning --------------------------------------------------------------------------------------
@@ -271,7 +291,8 @@ def rehearse(
     playlist = settings.youtube.playlist if playlist is None else playlist
     _check_playlist(playlist)
     package = read_package(studio, track_id)
-    refusals = []
+    scheduled = publish_at if privacy == "public" else None
+    why = refusals(studio, track_id, privacy=privacy, publish_at=scheduled)
     with studio.database.read() as session:
         track = _tracks.find(session, track_id)
         checks = (
@@ -283,13 +304,12 @@ def rehearse(
             try:
                 check()
             except LofiError as error:
-                refusals.append(str(error))
-        refusals += [
+                why.append(str(error))
+        why += [
             f"today's quota of YouTube for {b.bucket} is used up until {b.resets_at:%H:%M} UTC."
             for b in _accounts.quota(session, settings)
             if b.bucket == "uploads" and not b.left
         ]
-    scheduled = publish_at if privacy == "public" else None
     return {
         "track_id": track_id,
         "requests": rehearsal(
@@ -302,7 +322,7 @@ def rehearse(
             endpoints=_accounts.endpoints(),
         ),
         "begins_at": told(publish_at) if publish_at and not scheduled else None,
-        "refusals": refusals,
+        "refusals": why,
     }
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from lofi.brief import LofiError
@@ -53,6 +54,7 @@ class Round:
 ROUNDS: tuple[Round, ...] = (
     Round("uploads", 5.0, "_uploads:upload_due"),
     Round("releases", 30.0, "_uploads:look_after"),
+    Round("comments", 900.0, "_comments:sync_round"),
     Round("slots", 60.0, "_slots:fill_round"),
     Round("figures", 900.0, "_analytics:collect_round"),
     Round("experiments", 300.0, "_experiments:tick"),
@@ -186,7 +188,7 @@ def lead(database: Database, worker_id: str) -> bool:
                 return False
             row.value, row.updated_by, row.updated_at = {"worker": worker_id}, worker_id, now()
             return True
-    except sa.exc.IntegrityError:  # another one was first
+    except IntegrityError:  # another one was first
         return False
 
 

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lofi.brief import DURATION_RANGE_S, InputError
+from lofi.channel import LANGUAGES
 from lofi.music import Architecture, Bounds, Finetuning, Quality, Recipe, Sampling
 from lofi.studio._workers import Limits
 
@@ -123,6 +124,17 @@ class Scheduling:
 
 
 @dataclass(frozen=True, slots=True)
+class Wording:
+    """What listings are written from, and who else may word them."""
+
+    templates: Path = Path("data/listing.yaml")  # one's own, laid over the shipped ones
+    languages: Annotated[tuple[str, ...], BeforeValidator(_listed)] = LANGUAGES
+    rewrite_url: str = ""  # of an OpenAI-compatible endpoint, such as http://127.0.0.1:11434/v1
+    rewrite_model: str = ""
+    rewrite_within_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class YouTube:
     """What may be done on YouTube. Nothing is uploaded before `uploads` is true."""
 
@@ -152,6 +164,7 @@ class Settings(BaseSettings):
     server: Server = Field(default_factory=Server)
     work: Work = Field(default_factory=Work)
     daily: Daily = Field(default_factory=Daily)
+    listing: Wording = Field(default_factory=Wording)
     schedule: Scheduling = Field(default_factory=Scheduling)
     youtube: YouTube = Field(default_factory=YouTube)
 

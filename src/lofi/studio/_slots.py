@@ -615,7 +615,7 @@ def tray(session: Session, *, limit: int = TRAY) -> list[dict[str, Any]]:
         .where(
             Track.deleted_at.is_(None),
             Approval.decision == "approved",
-            Approval.package_sha256 == Track.package_sha256,
+            Track.state == "approved",  # else package or listing has changed since
             ~has_release,
         )
         .order_by(Approval.decided_at, Track.id)

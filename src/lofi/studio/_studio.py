@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,10 +20,10 @@ import sqlalchemy as sa
 
 from lofi.brief import Brief, InputError, LofiError, find_mood, subseed
 from lofi.picture import check_frame
-from lofi.studio import _jobs, _slots
+from lofi.studio import _jobs, _prompts, _slots
 from lofi.studio._cache import Cache
 from lofi.studio._calendar import next_runs
-from lofi.studio._commission import commission
+from lofi.studio._commission import Commission, Prompt, commission
 from lofi.studio._database import Database
 from lofi.studio._events import record
 from lofi.studio._experiments import named_images
@@ -173,9 +173,14 @@ class Studio:
         keep_stems: bool = False,
         priority: int | None = None,
         not_before: datetime | None = None,
+        sampling: Mapping[str, float] | None = None,
+        prompt: Prompt | None = None,
     ) -> list[Order]:
-        """What `order` would order, checked and not yet written: for who orders several briefs."""
-        settings = self.settings()
+        """What `order` would order, checked and not yet written: for who orders several briefs.
+
+        `sampling` goes before those settings; a `prompt` is what the tracks are made from.
+        """
+        settings = self._settings_for(sampling)
         seeds = [brief.seed]
         if count > 1:
             seeds = [subseed(brief.seed, "batch", i) >> 1 for i in range(count)]
@@ -187,12 +192,68 @@ class Studio:
                     model_path=model,
                     soundfont=soundfont,
                     keep_stems=keep_stems,
+                    prompt=prompt,
                 ),
                 priority=priority or PRIORITIES["now" if count == 1 else "batch"],
                 not_before=not_before,
             )
             for seed in seeds
         ]
+
+    def preview_orders(
+        self,
+        brief: Brief,
+        *,
+        count: int = 1,
+        model: Path | None = None,
+        soundfont: Path | None = None,
+        keep_stems: bool = False,
+        priority: int | None = None,
+        not_before: datetime | None = None,
+        sampling: Mapping[str, float] | None = None,
+        prompt: Prompt | None = None,
+    ) -> list[Order]:
+        """Previews of a brief: `count` of them, the seed of each being one more than the last.
+
+        What a preview is of can be ordered with `full_order`.
+        """
+        settings = self._settings_for(sampling)
+        # Somebody waits for the score, which is the same whoever writes it: all cores may.
+        alone = settings.generation if count == 1 else replace(settings.generation, threads=1)
+        settings = _one_core(settings).model_copy(update={"generation": alone})
+        return [
+            Order(
+                commission(
+                    replace(brief, seed=seed),
+                    settings,
+                    model_path=model,
+                    soundfont=soundfont,
+                    keep_stems=keep_stems,
+                    prompt=prompt,
+                ),
+                kind="preview",
+                priority=priority or PRIORITIES["now"],
+                not_before=not_before,
+            )
+            for seed in range(brief.seed, brief.seed + count)
+        ]
+
+    def full_order(self, preview_id: str) -> Order:
+        """The track of a preview: the same commission, so that its score is taken over.
+
+        Raises NotFoundError, InputError for a job that is no preview.
+        """
+        with self.database.read() as session:
+            job = _jobs.find(session, preview_id)
+            if job.kind != "preview":
+                raise InputError(f"job {preview_id} is no preview: it is a {job.kind} already.")
+            wanted = Commission.from_json(job.commission)
+        return Order(replace(wanted, generation=replace(wanted.generation, threads=1)), priority=1)
+
+    def _settings_for(self, sampling: Mapping[str, float] | None) -> Settings:
+        settings = self.settings()
+        sampled = replace(settings.sampling, **(sampling or {}))
+        return settings.model_copy(update={"sampling": sampled})
 
     def order_daily(self, day: datetime | None = None, *, actor: str) -> list[str]:
         """Order the tracks of a day, once: asked again, the same jobs are given."""
@@ -299,7 +360,7 @@ class Studio:
         """The hashes of all files that a record names: what is not garbage."""
         with self.database.read() as session:
             files = set(session.scalars(sa.select(Artifact.sha256).distinct()))
-            return files | named_images(session)
+            return files | named_images(session) | _prompts.named(session)
 
 
 def lock_folder(folder: Path) -> IO[str]:

@@ -212,6 +212,31 @@ class Release(Table):
     updated_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class Listing(Table):
+    """What is said of a track: as it was drawn, and as a person changed it.
+
+    Written when a track is ordered, so that the orders after it draw other words: `name`, `title`
+    and `opening` are what they are compared with. `drawn` is the package's listing.json, once there
+    is one, and `edited` what a person made of it, with its hash. `commission_sha256` finds the take
+    of an earlier order of the same.
+    """
+
+    __tablename__ = "listings"
+
+    track_id: Mapped[str] = mapped_column(primary_key=True)  # the track may not be there yet
+    commission_sha256: Mapped[str] = mapped_column(sa.String(64), index=True)
+    take: Mapped[int]
+    name: Mapped[str]
+    title: Mapped[str]
+    opening: Mapped[str]
+    drawn: Mapped[dict[str, Any] | None]
+    edited: Mapped[dict[str, Any] | None]
+    edited_sha256: Mapped[str | None] = mapped_column(sa.String(64))
+    edited_by: Mapped[str | None]
+    edited_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(default=now, index=True)
+
+
 class Schedule(Table):
     """Work or releases that come round: a cron expression in a time zone."""
 
@@ -228,29 +253,45 @@ class Schedule(Table):
 
 
 class Comment(Table):
-    """A comment under a release, as the platform told it, and what was made of it here.
+    """A comment on the channel, as the platform told it, and what was made of it here.
 
-    state: `published`, `held`, `spam`, `rejected`. `category` and `confidence` are guessed from the
-    text; `reply` is a draft that a person edits; `handled_at` says that it needs nobody any more.
+    Without `release_id` it is under a video (`video_id`) that was not released from here, or, with
+    neither, on the channel's page. state: `published`, `held`, `spam`, `rejected`. `category` and
+    `confidence` are guessed from the text; without a confidence a person said it. `reply` is a
+    draft that a person edits; reply_state: `sending` (it may have arrived), `sent`, `unclear` (a
+    person must look). `handled_at` says that it needs nobody any more; `seen_at`, when the platform
+    last told of it.
     """
 
     __tablename__ = "comments"
+    __table_args__ = (
+        sa.Index("ix_comments_listed", "state", "published_at", "id"),
+        sa.Index("ix_comments_author", "author_id", "published_at"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    release_id: Mapped[int] = mapped_column(sa.ForeignKey("releases.id"), index=True)
-    parent_id: Mapped[str | None]
+    release_id: Mapped[int | None] = mapped_column(sa.ForeignKey("releases.id"), index=True)
+    video_id: Mapped[str | None] = mapped_column(index=True)
+    parent_id: Mapped[str | None] = mapped_column(index=True)
     author: Mapped[str]
     author_id: Mapped[str]
+    ours: Mapped[bool] = mapped_column(default=False)  # the channel's own
     text: Mapped[str]
-    state: Mapped[str] = mapped_column(index=True)
+    state: Mapped[str]
     category: Mapped[str | None]
     confidence: Mapped[float | None]
     likes: Mapped[int] = mapped_column(default=0)
+    replies: Mapped[int] = mapped_column(default=0)  # in its thread, if it begins one
+    can_reply: Mapped[bool] = mapped_column(default=True)
     reply: Mapped[str | None]
+    reply_state: Mapped[str | None] = mapped_column(index=True)
+    reply_id: Mapped[str | None]  # the comment that was sent
+    reply_at: Mapped[datetime | None]
     handled_at: Mapped[datetime | None]
     handled_by: Mapped[str | None]
     published_at: Mapped[datetime]
     updated_at: Mapped[datetime] = mapped_column(default=now)
+    seen_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Metric(Table):

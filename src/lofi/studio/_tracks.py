@@ -7,6 +7,7 @@ and the garbage collector of the storage frees them.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 import unicodedata
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,7 +24,7 @@ from sqlalchemy.orm import Session, defer
 from lofi.brief import PALETTES, InputError, Key, find_mood, one_of
 from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
-from lofi.studio._tables import Approval, Artifact, Job, JobStage, Release, Track, now
+from lofi.studio._tables import Approval, Artifact, Job, JobStage, Listing, Release, Track, now
 
 STATES = ("review", "approved", "rejected")
 VERDICTS = ("pass", "review", "block", "not checked")
@@ -131,6 +133,11 @@ def listing(
         .offset(max(0, offset))
     ).all()
     return _rows(session, ids), total
+
+
+def some(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Those of some tracks that are there, as `listing` gives them, in that order."""
+    return [t for t in _rows(session, ids) if t["deleted_at"] is None]
 
 
 def _rows(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -317,8 +324,10 @@ def view(
     jobs = session.scalars(
         sa.select(Job).where(Job.track_id == track.id).order_by(Job.created_at.desc(), Job.id)
     )
+    content = content_sha256(session, track)
     return {
         **_listed({c.key: getattr(track, c.key) for c in _LISTED}),
+        "content_sha256": content,
         "restorable_until": told(track.deleted_at + KEEP) if track.deleted_at else None,
         "facts": facts(track) if facts else track.facts,
         "files": [described(a) for a in files(session, track.job_id)],
@@ -330,21 +339,28 @@ def view(
                 "decided_by": a.decided_by,
                 "decided_at": told(a.decided_at),
                 "package_sha256": a.package_sha256,
-                "current": a.package_sha256 == track.package_sha256,
+                "current": a.package_sha256 == content,
             }
             for a in approvals
         ],
-        "versions": [
-            {
-                "job_id": job.id,
-                "state": job.state,
-                "requested_by": job.requested_by,
-                "created_at": told(job.created_at),
-                "finished_at": told(job.finished_at),
-                "current": job.id == track.job_id,
-            }
-            for job in jobs
-        ],
+        "versions": [_version(job, current=job.id == track.job_id) for job in jobs],
+    }
+
+
+def _version(job: Job, *, current: bool) -> dict[str, Any]:
+    brief, remake = job.commission.get("brief", {}), job.commission.get("remake") or {}
+    return {
+        "job_id": job.id,
+        "state": job.state,
+        "requested_by": job.requested_by,
+        "created_at": told(job.created_at),
+        "finished_at": told(job.finished_at),
+        "current": current,
+        "palette": brief.get("palette"),
+        "template": brief.get("template"),
+        "picture_seed": remake.get("picture_seed", brief.get("seed")),
+        "stems": job.commission.get("keep_stems"),
+        "soundfont": Path(job.commission.get("soundfont") or "").name or None,
     }
 
 
@@ -439,7 +455,7 @@ def _touch(track: Track) -> None:
 
 def read_title(text: str) -> str:
     """A title as it is kept. Raises InputError for none, a long one, or one that is no text."""
-    title = _plain(" ".join(_refuse_control(text, "title").split()))
+    title = _plain(" ".join(refuse_control(text, "title").split()))
     if not title:
         raise InputError("the title is empty. Write at least one letter.")
     if len(title) > _TITLE_LENGTH:
@@ -452,7 +468,7 @@ def read_title(text: str) -> str:
 def read_note(text: str) -> str:
     """A note as it is kept: lines and tabs stay."""
     lines = text.replace("\r\n", "\n")
-    _refuse_control(lines.replace("\n", " ").replace("\t", " "), "note")
+    refuse_control(lines.replace("\n", " ").replace("\t", " "), "note")
     if len(lines) > _NOTE_LENGTH:
         raise InputError(f"the note has {len(lines):,} characters; {_NOTE_LENGTH:,} are kept.")
     return _plain(lines).strip()
@@ -468,7 +484,7 @@ def read_tags(names: Sequence[str]) -> list[str]:
 
 def read_tag(text: str) -> str:
     """A tag as it is kept: lower case. Raises InputError."""
-    tag = _plain(" ".join(_refuse_control(text, "tag").lower().split()))
+    tag = _plain(" ".join(refuse_control(text, "tag").lower().split()))
     if not tag or len(tag) > _TAG_LENGTH or set(tag) & set(",;"):
         raise InputError(
             f"{text[:_TAG_LENGTH]!r} is no tag. A tag has 1 to {_TAG_LENGTH} characters, none of "
@@ -485,7 +501,8 @@ def _plain(text: str) -> str:
 _TURNING = {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}  # text the other way round
 
 
-def _refuse_control(text: str, what: str) -> str:
+def refuse_control(text: str, what: str) -> str:
+    """The text, if a person can have typed it. Raises InputError for control characters."""
     for c in text:
         if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _TURNING:
             raise InputError(
@@ -503,12 +520,14 @@ def decide(
     privacy: str = "private",
     note: str = "",
     package_sha256: str | None = None,
+    listing_sha256: str | None = None,
 ) -> Approval:
     """Approve or reject a track: exactly the bytes of its package, up to this privacy.
 
-    `package_sha256` is what the person looked at, if they say so. Raises InputError for an unknown
+    A listing that a person changed is part of what is decided on. `package_sha256` and
+    `listing_sha256` are what the person looked at, if they say so. Raises InputError for an unknown
     decision or privacy, or if a track whose originality check blocks it is approved without a note
-    that says why; NotFoundError; StaleError if the package is another one by now.
+    that says why; NotFoundError; StaleError if package or listing is another one by now.
     """
     decision = one_of(decision, ("approved", "rejected"), "decision")
     privacy = one_of(privacy, PRIVACIES, "privacy")
@@ -519,14 +538,19 @@ def decide(
             f"the files of track {track_id} were made anew since you looked at them. Look again "
             "and decide anew."
         )
+    if listing_sha256 is not None:
+        from lofi.studio import _listings
+
+        _listings.require_same(track, _listings.effective(session, track)[1], listing_sha256)
     if decision == "approved" and track.verdict == "block" and not note:
         raise InputError(
             f"track {track_id} resembles a work of the library too much (see its originality.json)."
             " Say in the note why it may go out all the same."
         )
+    content = content_sha256(session, track)
     approval = Approval(
         track_id=track.id,
-        package_sha256=track.package_sha256,
+        package_sha256=content,
         decision=decision,
         privacy=privacy,
         note=note,
@@ -537,21 +561,110 @@ def decide(
     _touch(track)
     record(
         session, actor, decision, "track", track.id,
-        package_sha256=track.package_sha256, privacy=privacy, note=note,
+        package_sha256=content, privacy=privacy, note=note,
     )  # fmt: skip
     session.flush()
     return approval
 
 
+def content_sha256(session: Session, track: Track) -> str:
+    """What a decision is about: the package, and its listing where a person changed it."""
+    edited = session.scalar(sa.select(Listing.edited_sha256).where(Listing.track_id == track.id))
+    if edited is None:
+        return track.package_sha256
+    return hashlib.sha256(f"{track.package_sha256} {edited}".encode()).hexdigest()
+
+
 def standing_approval(session: Session, track: Track) -> Approval | None:
-    """The approval that holds for a track's bytes as they are now, if the last decision is one."""
-    last = session.scalar(
+    """The approval that holds for a track's bytes as they are now, if the last decision is one.
+
+    A package made anew, or a listing changed since, has none.
+    """
+    last = _last_decision(session, track)
+    return last if last and last.decision == "approved" and track.deleted_at is None else None
+
+
+def _last_decision(session: Session, track: Track) -> Approval | None:
+    """The last decision about a track's bytes as they are now."""
+    return session.scalar(
         sa.select(Approval)
-        .where(Approval.track_id == track.id, Approval.package_sha256 == track.package_sha256)
+        .where(
+            Approval.track_id == track.id,
+            Approval.package_sha256 == content_sha256(session, track),
+        )
         .order_by(Approval.id.desc())
         .limit(1)
     )
-    return last if last and last.decision == "approved" and track.deleted_at is None else None
+
+
+def settle(session: Session, track: Track) -> None:
+    """Give a track whose bytes have changed the state that was decided for them, or `review`."""
+    last = _last_decision(session, track)
+    track.state = last.decision if last else "review"
+    _touch(track)
+
+
+# Its package ------------------------------------------------------------------------------------
+
+
+def put_package(
+    session: Session, facts: dict[str, Any], *, job_id: str, package_sha256: str
+) -> Track:
+    """Have a track be the package that a job made; a new one is put on the shelf.
+
+    `facts` are its `track.json`, `package_sha256` the hash of that file. What a person has decided
+    about exactly these bytes holds again; else they wait to be looked at. A track that is there
+    keeps its title, which may be a person's.
+    """
+    track = session.get(Track, facts["id"])
+    if track is None:
+        track = Track(id=facts["id"], title=facts["title"], tags=[], note="", state="review")
+        session.add(track)
+    brief, measured = facts["brief"], facts["measured"]
+    track.mood, track.seed = brief["mood"], brief["seed"]
+    track.palette, track.template = brief["palette"], brief["template"]
+    track.bpm, track.key = measured["bpm"], measured["key"] or facts["plan"]["key"]
+    track.duration_s, track.lufs = measured["duration_s"], measured["lufs"]
+    track.verdict, track.facts = facts["originality"]["verdict"], facts
+    track.search = search_text(track)
+    track.job_id, track.package_sha256 = job_id, package_sha256
+    track.updated_at = track.updated_at or now()
+    session.flush()
+    settle(session, track)
+    return track
+
+
+def release_states(session: Session, track_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The newest release of each of some tracks, where there is one that was not cancelled."""
+    rows = session.scalars(
+        sa.select(Release)
+        .where(Release.track_id.in_(track_ids), Release.state != "cancelled")
+        .order_by(Release.id)
+    )
+    return {
+        r.track_id: {
+            "id": r.id,
+            "platform": r.platform,
+            "state": r.state,
+            "privacy": r.privacy,
+            "publish_at": told(r.publish_at),
+            "remote_id": r.remote_id,
+            "error": r.error,
+        }
+        for r in rows
+    }
+
+
+def counts(session: Session) -> dict[str, int]:
+    """How many tracks there are in each state; `deleted` are in none of them."""
+    rows = session.execute(
+        sa.select(Track.state, sa.func.count())
+        .where(Track.deleted_at.is_(None))
+        .group_by(Track.state)
+    )
+    away = sa.select(sa.func.count()).select_from(Track).where(Track.deleted_at.is_not(None))
+    found = dict.fromkeys(STATES, 0) | {row[0]: row[1] for row in rows}
+    return found | {"deleted": session.scalar(away) or 0}
 
 
 # Deleting --------------------------------------------------------------------------------------
@@ -611,6 +724,7 @@ def purge(session: Session, *, actor: str, before: datetime | None = None) -> li
         if not session.scalar(sa.select(Release.id).where(Release.track_id == track.id).limit(1)):
             session.execute(sa.update(Job).where(Job.id.in_(jobs)).values(track_id=None))
             session.execute(sa.delete(Approval).where(Approval.track_id == track.id))
+            session.execute(sa.delete(Listing).where(Listing.track_id == track.id))
             session.delete(track)
     session.flush()
     return [track.id for track in tracks]

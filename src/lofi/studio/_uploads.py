@@ -384,15 +384,17 @@ class _Job:
             self._gate(session, release.privacy)
         package = read_package(self.studio, release.track_id)
         self._require_whole(package.video.sha256)
+        self._require_fit(release, at)
         params, body = insert_call(package.listing, privacy=release.privacy, publish_at=at)
         uri = open_session(self.api, params, body, size=package.video.size)
         with self.studio.database.write() as session:
             release = self._mine(session)
-            approval = self._gate(session, release.privacy, package.package_sha256)
+            approval = self._gate(session, release.privacy, package.content_sha256)
             row = session.get(Credential, PLATFORM)
             detail = {
                 **{k: v for k, v in release.detail.items() if k not in ("not_before", "tries")},
                 "package_sha256": package.package_sha256,
+                "content_sha256": package.content_sha256,
                 "video_sha256": package.video.sha256,
                 "size": package.video.size,
                 "held": 0,
@@ -415,13 +417,13 @@ class _Job:
             )  # fmt: skip
         return uri, detail
 
-    def _gate(self, session: Session, privacy: str, package_sha256: str | None = None) -> int:
+    def _gate(self, session: Session, privacy: str, content_sha256: str | None = None) -> int:
         """The approval of the track as it is now, and of exactly these bytes. Raises InputError."""
         release = _releases.find(session, self.release_id)
         track = _tracks.find(session, release.track_id)
         approval = gate(session, track, privacy)
-        if package_sha256 not in (None, approval.package_sha256):
-            raise InputError(f"track {track.id} was made anew meanwhile. Approve it as it is now.")
+        if content_sha256 not in (None, approval.package_sha256):
+            raise InputError(f"track {track.id} was changed meanwhile. Approve it as it is now.")
         return approval.id
 
     def _require_the_same(self, release: Release) -> None:
@@ -429,7 +431,7 @@ class _Job:
         with self.studio.database.read() as session:
             row = session.get(Credential, PLATFORM)
             try:
-                self._gate(session, release.privacy, release.detail["package_sha256"])
+                self._gate(session, release.privacy, release.detail["content_sha256"])
                 if row is not None and row.account_id != release.detail["account_id"]:
                     raise InputError("another YouTube account was connected meanwhile.")
             except InputError as error:
@@ -437,6 +439,17 @@ class _Job:
                     f"{error} The upload had begun, and may even be complete: look at YouTube "
                     f"Studio, then say which: `lofi releases resolve {release.id}`."
                 ) from error
+
+    def _require_fit(self, release: Release, at: datetime | None) -> None:
+        """That no rule of the preflight keeps it back. Raises InputError that names them."""
+        found = _releases.refusals(
+            self.studio, release.track_id, privacy=release.privacy, publish_at=at
+        )
+        if found:
+            raise InputError(
+                f"{' '.join(found)} `lofi preflight {release.track_id}` tells more; put it right, "
+                f"approve the track anew, then `lofi releases retry {release.id}`."
+            )
 
     def _require_whole(self, sha256: str) -> None:
         """That the stored bytes are those that were approved. Raises LofiError."""

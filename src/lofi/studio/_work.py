@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lofi.brief import BPM_RANGE, InputError, LofiError
 from lofi.music import Bounds, Quality, RejectedError
-from lofi.studio._commission import Commission
+from lofi.studio._commission import Commission, to_plain
 from lofi.studio._files import sha256_of, shown_name
 from lofi.studio._stages import Report, run_stage
 from lofi.studio._workers import Failure, Limits, guarded
@@ -42,15 +42,31 @@ def _measure(arguments: dict[str, Any], _report: Report) -> dict[str, Any]:
     hold other values than the defaults. Raises InputError with the reason for a file that cannot
     be read, or costs more than the limits allow.
     """
-    path = Path(arguments["path"])
-    name = shown_name(path, path.parent)
-    if not path.is_file():
-        raise InputError(f"{name} is missing or no file.")
     prepare = partial(
         _measurer,
         Bounds(**arguments.get("bounds", {})),
         Quality(**arguments.get("quality", {})),
     )
+    return _from_outside(prepare, arguments)
+
+
+def _hear(arguments: dict[str, Any], _report: Report) -> dict[str, Any]:
+    """Read the MIDI file `path` as what a track could go on from: its outline and its repairs.
+
+    `name` is what it is called, `limits` what reading it may cost. Raises InputError with the
+    reason for a file that cannot be gone on from.
+    """
+    return _from_outside(partial(_hearer, arguments["name"]), arguments)
+
+
+def _from_outside(
+    prepare: Callable[[], Callable[[Path], dict[str, Any]]], arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """What a function makes of the file `path`, in a process that it may crash."""
+    path = Path(arguments["path"])
+    name = shown_name(path, path.parent)
+    if not path.is_file():
+        raise InputError(f"{name} is missing or no file.")
     limits = Limits(**arguments.get("limits", {}))
     # A process further down: this one stays whole whatever the file does to its reader. A busy
     # machine is not the file's fault: how long it may take by the clock is the caller's matter.
@@ -70,6 +86,27 @@ def _measurer(bounds: Bounds, quality: Quality) -> Callable[[Path], dict[str, An
     vocabulary()
     library = load_library(open_model(None).melodies)
     return partial(_measured, library, bounds, quality)
+
+
+def _hearer(name: str) -> Callable[[Path], dict[str, Any]]:
+    from lofi import music
+
+    music.vocabulary()
+    return partial(_heard, name)
+
+
+def _heard(name: str, path: Path) -> dict[str, Any]:
+    from lofi import music
+
+    try:
+        source = replace(music.read_source(path), name=name)
+    except InputError as error:
+        return {"rejected": str(error).removeprefix(f"{path} ").removesuffix(".")}
+    except MemoryError:
+        raise
+    except Exception as error:
+        return {"rejected": f"cannot be heard: {error!r}"[:200]}
+    return {"outline": to_plain(music.outline(source)), "repairs": list(source.repairs)}
 
 
 def _measured(library: Any, bounds: Bounds, quality: Quality, path: Path) -> dict[str, Any]:
@@ -140,6 +177,7 @@ def _thumbnail(arguments: dict[str, Any], _report: Report) -> dict[str, Any]:
 WORK: dict[str, Callable[[dict[str, Any], Report], Any]] = {
     "stage": _stage,
     "measure": _measure,
+    "hear": _hear,
     "play": _play,
     "thumbnail": _thumbnail,
 }

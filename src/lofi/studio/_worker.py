@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 
 from lofi import __version__
 from lofi.brief import InputError, LofiError
-from lofi.studio import _jobs
+from lofi.studio import _jobs, _listings
 from lofi.studio._child import Child
 from lofi.studio._commission import Commission
 from lofi.studio._database import Database, DatabaseError
@@ -39,10 +39,10 @@ from lofi.studio._events import record
 from lofi.studio._files import read_json
 from lofi.studio._queue import Queues, Step, lanes_of, ticket
 from lofi.studio._settings import Work
-from lofi.studio._stages import STAGES, Stage, stage_key
+from lofi.studio._stages import KINDS, Stage, given, stage_key
 from lofi.studio._storage import Blob, Storage
-from lofi.studio._tables import Artifact, Job, JobStage, Track, Worker, now
-from lofi.studio._tracks import search_text
+from lofi.studio._tables import Artifact, Job, JobStage, Worker, now
+from lofi.studio._tracks import put_package
 
 _log = structlog.get_logger(__name__)
 
@@ -68,6 +68,7 @@ class _Held:
     """A lane of a job in this worker's hands."""
 
     job_id: str
+    kind: str
     lane: str
     epoch: int
     commission: Commission
@@ -159,7 +160,7 @@ class WorkerProcess:
             return
         try:
             try:
-                for stage in (s for s in STAGES.values() if s.lane == lane):
+                for stage in (s for s in KINDS[held.kind].values() if s.lane == lane):
                     step(stage.name, lambda stage=stage: self._do_stage(held, stage))
                 following = self._patiently(lambda: self._advance(held))
             finally:
@@ -218,7 +219,7 @@ class WorkerProcess:
             except InputError as error:  # of a version that meant something else by it
                 _jobs.end(session, job, "failed", actor=self.actor, error=str(error))
                 return None
-            held = _Held(job_id, lane, epoch, wanted, folder)
+            held = _Held(job_id, job.kind, lane, epoch, wanted, folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with self._lock:
@@ -312,7 +313,10 @@ class WorkerProcess:
             .where(Artifact.job_id == held.job_id, Artifact.stage.in_(stage.needs))
             .order_by(Artifact.name)
         )
-        return {n: h for n, h in rows if any(fnmatchcase(n, wanted) for wanted in stage.reads)}
+        there = {row.name: row.sha256 for row in rows} | given(held.commission)
+        return {
+            n: h for n, h in there.items() if any(fnmatchcase(n, wanted) for wanted in stage.reads)
+        }
 
     def _finish(self, held: _Held, stage: Stage, blobs: dict[str, Blob]) -> None:
         with self._database.write() as session:
@@ -353,31 +357,29 @@ class WorkerProcess:
         described = held.folder / "track.json"
         if not described.is_file():
             self._storage.fetch(blobs["track.json"].sha256, described)
-        facts = read_json(described)
-        track = session.get(Track, facts["id"])
-        if track is None:
-            track = Track(id=facts["id"], tags=[], note="", state="review")
-            session.add(track)
-        elif track.package_sha256 != blobs["track.json"].sha256:
-            track.state = "review"
-        brief, measured = facts["brief"], facts["measured"]
-        if track.facts is None or track.title == track.facts["title"]:
-            track.title = facts["title"]  # else somebody has given it another one
-        track.mood, track.seed = brief["mood"], brief["seed"]
-        track.palette, track.template = brief["palette"], brief["template"]
-        track.bpm, track.key = measured["bpm"], measured["key"] or facts["plan"]["key"]
-        track.duration_s, track.lufs = measured["duration_s"], measured["lufs"]
-        track.verdict, track.facts = facts["originality"]["verdict"], facts
-        track.search = search_text(track)
-        track.job_id, track.package_sha256 = held.job_id, blobs["track.json"].sha256
-        track.updated_at, track.deleted_at = now(), None
-        job = _jobs.find(session, held.job_id)
-        job.track_id = track.id
+        track = put_package(
+            session,
+            read_json(described),
+            job_id=held.job_id,
+            package_sha256=blobs["track.json"].sha256,
+        )
+        if held.commission.remake is None:  # else, put away meanwhile, it stays away
+            track.deleted_at = None
+        _jobs.find(session, held.job_id).track_id = track.id
+        _listings.keep_drawn(session, track, held.commission, self._listing_of(session, held))
         record(session, self.actor, "made", "track", track.id, job=held.job_id)
+
+    def _listing_of(self, session: Session, held: _Held) -> dict[str, Any]:
+        """The listing.json of a package."""
+        path = held.folder / "listing.json"
+        if not path.is_file():  # made by another worker, or taken over from another job
+            artifact = session.get_one(Artifact, (held.job_id, "listing.json"))
+            self._storage.fetch(artifact.sha256, path)
+        return read_json(path)
 
     def _advance(self, held: _Held) -> Job | None:
         """The lane is done: the job goes to the next one, which is given, or has ended."""
-        lanes = list(dict.fromkeys(s.lane for s in STAGES.values()))
+        lanes = list(dict.fromkeys(s.lane for s in KINDS[held.kind].values()))
         following = lanes[lanes.index(held.lane) + 1 :]
         with self._database.write() as session:
             job = self._fence(session, held)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Query, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from lofi.brief import BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
+from lofi.brief import AMBIENCES, BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
 from lofi.studio import BusyError, judge_upload, models
 from lofi.web._problems import ProblemError
 from lofi.web._who import Reader, TheStudio, Writer
@@ -160,6 +160,33 @@ def list_palettes(_: Reader) -> Palettes:
 def list_templates(_: Reader) -> Templates:
     """The templates that can be asked for."""
     return Templates(items=[TemplateInfo(name=n, description=d) for n, d in TEMPLATES.items()])
+
+
+class AmbienceInfo(BaseModel):
+    """What can be heard around the music."""
+
+    name: str
+    description: str
+
+
+class Ambiences(BaseModel):
+    """All ambiences, the one that is heard where nothing is asked for first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"items": [{"name": "rain", "description": "steady rain, with drops close by"}]}
+            ]
+        }
+    )
+
+    items: list[AmbienceInfo]
+
+
+@router.get("/api/ambiences", tags=["tables"], summary="Ambiences")
+def list_ambiences(_: Reader) -> Ambiences:
+    """The ambiences that can be asked for."""
+    return Ambiences(items=[AmbienceInfo(name=n, description=d) for n, d in AMBIENCES.items()])
 
 
 # Models and what they learned from -------------------------------------------------------------

@@ -106,12 +106,13 @@ class NewRelease(BaseModel):
         },
     )
 
-    privacy: Privacy = Field("private", description="No more than what was approved.")
+    privacy: Privacy = Field(default="private", description="No more than what was approved.")
     publish_at: AwareDatetime | None = Field(
-        None, description="When it is to be seen. As soon as it is there if left out."
+        default=None, description="When it is to be seen. As soon as it is there if left out."
     )
     playlist: str | None = Field(
-        None, description='The id of a playlist; that of the settings if left out, "" for none.'
+        default=None,
+        description='The id of a playlist; that of the settings if left out, "" for none.',
     )
 
 

@@ -79,12 +79,12 @@ class Decision(BaseModel):
     note: str
     decided_by: str
     decided_at: str
-    package_sha256: str
-    current: bool = Field(description="Whether the package is still the one that was decided on.")
+    package_sha256: str = Field(description="The `content_sha256` that was decided on.")
+    current: bool = Field(description="Whether that is still what the track is.")
 
 
 class Version(BaseModel):
-    """A job that made this track."""
+    """A job that made this track, or makes it again; and what it may be told by."""
 
     job_id: str
     state: str
@@ -92,6 +92,11 @@ class Version(BaseModel):
     created_at: str
     finished_at: str | None
     current: bool
+    palette: str | None
+    template: str | None
+    picture_seed: int | None = Field(description="Settles the room that the pictures show.")
+    stems: bool | None
+    soundfont: str | None = Field(description="None for the instruments of the house.")
 
 
 class Track(TrackSummary):
@@ -103,6 +108,7 @@ class Track(TrackSummary):
                 {
                     **_EXAMPLE,
                     "restorable_until": None,
+                    "content_sha256": _EXAMPLE["package_sha256"],
                     "facts": {"id": "quiet-harbour-1f0c2d3e", "title": "Quiet Harbour"},
                     "files": [FILE_EXAMPLE],
                     "approvals": [
@@ -124,6 +130,11 @@ class Track(TrackSummary):
                             "created_at": "2026-11-02T09:30:00.000Z",
                             "finished_at": "2026-11-02T09:31:02.118Z",
                             "current": True,
+                            "palette": "dusk",
+                            "template": "bars",
+                            "picture_seed": 7,
+                            "stems": False,
+                            "soundfont": None,
                         }
                     ],
                 }
@@ -132,6 +143,10 @@ class Track(TrackSummary):
     )
 
     restorable_until: str | None
+    content_sha256: str = Field(
+        description="What a decision is about: the package, and its listing where a person changed "
+        "it."
+    )
     facts: dict[str, Any] = Field(description="`track.json` of the package.")
     files: list[File]
     approvals: list[Decision]
@@ -292,10 +307,11 @@ def list_tags(studio: TheStudio, _: Reader) -> Tags:
 @router.get("/api/tracks/{track_id}", summary="A track")
 def read_track(track_id: str, response: Response, studio: TheStudio, _: Reader) -> Track:
     """All that is known of a track; of a deleted one, too."""
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
-def _told(studio: Studio, track_id: str, response: Response) -> Track:
+def told_track(studio: Studio, track_id: str, response: Response) -> Track:
+    """A track as it is now; the header `ETag` has its version."""
     with studio.database.read() as session:
         found = tracks.view(
             session,
@@ -319,7 +335,7 @@ IfMatch = Annotated[
 ]
 
 
-def _version(if_match: str | None) -> str | None:
+def version_of(if_match: str | None) -> str | None:
     """The version that an If-Match header asks for; None for any."""
     if if_match is None or if_match.strip() == "*":
         return None
@@ -340,10 +356,10 @@ class TrackChanges(BaseModel):
     note: str | None = None
 
 
-_STALE: dict[int | str, dict[str, Any]] = {412: {"description": "It was changed meanwhile."}}
+STALE: dict[int | str, dict[str, Any]] = {412: {"description": "It was changed meanwhile."}}
 
 
-@router.patch("/api/tracks/{track_id}", summary="Change title, tags or note", responses=_STALE)
+@router.patch("/api/tracks/{track_id}", summary="Change title, tags or note", responses=STALE)
 def patch_track(
     track_id: str,
     changes: TrackChanges,
@@ -353,7 +369,7 @@ def patch_track(
     if_match: IfMatch = None,
 ) -> Track:
     """Change a track; gives it as it is then."""
-    with _refusing_stale(), studio.database.write() as session:
+    with refusing_stale(), studio.database.write() as session:
         tracks.patch(
             session,
             track_id,
@@ -361,14 +377,14 @@ def patch_track(
             title=changes.title,
             tags=changes.tags,
             note=changes.note,
-            version=_version(if_match),
+            version=version_of(if_match),
         )
     studio.cache.forget("tracks", "tags")
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
 @contextmanager
-def _refusing_stale() -> Iterator[None]:
+def refusing_stale() -> Iterator[None]:
     """What was changed meanwhile is a failed precondition."""
     try:
         yield
@@ -378,12 +394,12 @@ def _refusing_stale() -> Iterator[None]:
 
 
 @router.delete(
-    "/api/tracks/{track_id}", status_code=204, summary="Put a track away", responses=_STALE
+    "/api/tracks/{track_id}", status_code=204, summary="Put a track away", responses=STALE
 )
 def delete_track(track_id: str, studio: TheStudio, who: Writer, if_match: IfMatch = None) -> None:
     """Delete a track. It can be restored for 30 days; then its files are freed."""
-    with _refusing_stale(), studio.database.write() as session:
-        tracks.delete(session, track_id, actor=who.name, version=_version(if_match))
+    with refusing_stale(), studio.database.write() as session:
+        tracks.delete(session, track_id, actor=who.name, version=version_of(if_match))
     studio.cache.forget("tracks", "tags")
 
 
@@ -393,7 +409,7 @@ def restore_track(track_id: str, response: Response, studio: TheStudio, who: Wri
     with studio.database.write() as session:
         tracks.restore(session, track_id, actor=who.name)
     studio.cache.forget("tracks", "tags")
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
 class Approve(BaseModel):
@@ -415,6 +431,10 @@ class Approve(BaseModel):
         default=None,
         description="The package you looked at: if it was made anew since, the answer is 412.",
     )
+    listing_sha256: str | None = Field(
+        default=None,
+        description="The listing you looked at: if it was changed since, the answer is 412.",
+    )
 
 
 class Reject(BaseModel):
@@ -430,7 +450,7 @@ class Reject(BaseModel):
     package_sha256: str | None = None
 
 
-@router.post("/api/tracks/{track_id}/approve", summary="Approve a package", responses=_STALE)
+@router.post("/api/tracks/{track_id}/approve", summary="Approve a package", responses=STALE)
 def approve_track(
     track_id: str,
     response: Response,
@@ -438,8 +458,8 @@ def approve_track(
     who: Publisher,
     body: Annotated[Approve, Body(default_factory=Approve)],
 ) -> Track:
-    """Approve exactly these bytes: should the track be made anew, it asks again."""
-    with _refusing_stale(), studio.database.write() as session:
+    """Approve exactly these bytes: made anew, or its listing changed, the track asks again."""
+    with refusing_stale(), studio.database.write() as session:
         tracks.decide(
             session,
             track_id,
@@ -448,11 +468,12 @@ def approve_track(
             privacy=body.privacy,
             note=body.note,
             package_sha256=body.package_sha256,
+            listing_sha256=body.listing_sha256,
         )
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
-@router.post("/api/tracks/{track_id}/reject", summary="Reject a package", responses=_STALE)
+@router.post("/api/tracks/{track_id}/reject", summary="Reject a package", responses=STALE)
 def reject_track(
     track_id: str,
     response: Response,
@@ -461,7 +482,7 @@ def reject_track(
     body: Annotated[Reject, Body(default_factory=Reject)],
 ) -> Track:
     """Reject exactly these bytes."""
-    with _refusing_stale(), studio.database.write() as session:
+    with refusing_stale(), studio.database.write() as session:
         tracks.decide(
             session,
             track_id,
@@ -470,4 +491,4 @@ def reject_track(
             note=body.note,
             package_sha256=body.package_sha256,
         )
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
