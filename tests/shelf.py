@@ -7,11 +7,13 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from lofi.brief import Brief, Key
 from lofi.studio._storage import Storage
 from lofi.studio._tables import Artifact, Job, JobStage, Track, now
 from lofi.studio._tracks import search_text
@@ -158,3 +160,75 @@ def put_package(
         session, number, storage=storage, files=files, title=title, facts=facts,
         package_sha256=hashlib.sha256(files["track.json"]).hexdigest(),
     )  # fmt: skip
+
+
+_UNLIKE = {
+    "verdict": "pass", "works": 6436, "melodies": 2, "review_bits": 90.8, "block_bits": 133.4,
+    "matches": [], "longest_run_notes": 0, "summary": "no match above 90.8 bits in 6,436 works",
+}  # fmt: skip
+
+
+def music_of(brief: Brief, *, stems: bool = True) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Files as a job makes them, written by the rule composer and sounding as sines; and facts.
+
+    There is no video; the thumbnail is one colour.
+    """
+    import io
+
+    import numpy as np
+    import soundfile
+    from PIL import Image
+
+    from lofi.music import compose, measure, midi_bytes
+
+    assert brief.mood
+    score, plan = compose(brief)
+    seconds = np.arange(round(plan.duration_s * 44_100)) / 44_100
+    swell = 0.5 + 0.4 * np.sin(seconds)
+
+    def flac(pitch_hz: float) -> bytes:
+        out = io.BytesIO()
+        wave = (swell * np.sin(2 * np.pi * pitch_hz * seconds)).astype(np.float32)
+        soundfile.write(out, np.stack([wave, wave], axis=1), 44_100, format="FLAC")
+        return out.getvalue()
+
+    picture = io.BytesIO()
+    Image.new("RGB", (1280, 720), "#2b2350").save(picture, "JPEG")
+    measured = measure(score).to_dict()
+    facts = {
+        "title": "Quiet Harbour",
+        "brief": {**asdict(brief), "key": str(brief.key)},
+        "asked": {"mood": brief.mood, "seed": brief.seed},
+        "plan": {**asdict(plan), "key": str(plan.key), "bars": plan.bars},
+        "measured": {
+            "bpm": plan.bpm, "key": measured["key"] or str(plan.key), "duration_s": plan.duration_s,
+            "lufs": -14.0, "true_peak_db": -1.2, "score": measured,
+        },
+        "originality": {name: _UNLIKE[name] for name in ("verdict", "summary")},
+    }  # fmt: skip
+    parts = [t.name for t in score.tracks]
+    files = {
+        "track.mid": midi_bytes(score, plan, brief.mood),
+        "master.flac": flac(220.0),
+        "thumbnail.jpg": picture.getvalue(),
+        "originality.json": json.dumps(_UNLIKE).encode(),
+        **(
+            {f"stems/{p}.flac": flac(110.0 * (i + 1)) for i, p in enumerate(parts)} if stems else {}
+        ),
+    }
+    return files, facts
+
+
+def put_music(
+    session: Session, storage: Storage, number: int = 1, *, stems: bool = True, **values: Any
+) -> str:
+    """A finished track that can be heard and looked at closely, as `put_track` puts it there."""
+    brief = Brief(
+        seed=number, mood="chill", bpm=80.0, key=Key.parse("A minor"), duration_s=24.0
+    ).settled()
+    files, facts = music_of(brief, stems=stems)
+    facts["id"] = f"quiet-harbour-{number:08x}"
+    files["track.json"] = json.dumps(facts).encode()
+    length_s = facts["measured"]["duration_s"]
+    told = {"facts": facts, "bpm": 80.0, "duration_s": length_s}
+    return put_track(session, number, storage=storage, files=files, **(told | values))

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from lofi.brief import LofiError
-from lofi.studio import Settings, access
+from lofi.studio import Settings, _access, access
 from lofi.studio._tables import Event, Session, now
 from lofi.web import _live
 from lofi.web._limits import Limiter
@@ -28,6 +28,18 @@ from lofi.web.dashboard import NAVIGATION
 PASSWORD = "four words of mine"
 OTHER = "four other words"
 PAGE = {"Accept": "text/html"}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a password costs stands beside its hash: here it is little."""
+    monkeypatch.setattr(_access, "_SCRYPT", {"n": 2**8, "r": 8, "p": 1})
+
+
+def test_a_password_takes_long_to_guess(monkeypatch):
+    monkeypatch.undo()
+    cost = _access._SCRYPT
+    assert cost["n"] * cost["r"] * cost["p"] >= 2**15 * 8 * 3  # as OWASP has it
 
 
 @pytest.fixture
@@ -177,18 +189,15 @@ def test_browsers_are_listed_and_ended_from_any_of_them(locked, another):
     assert is_in(locked.client)
 
 
-@pytest.mark.parametrize(
-    "origin",
-    ["https://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1.evil.example", "//"],
-)
-def test_no_other_site_has_anything_done(api, origin):
-    headers = {"Origin": origin}
+def test_no_other_site_has_anything_done(api):
     data = {"password": PASSWORD}
-    for path in ("/setup", "/login", "/logout"):
-        problem(api.post(path, data=data, headers=headers), 403, "foreign-origin")
-    problem(api.put("/api/password", json=data, headers=headers), 403, "foreign-origin")
-    problem(api.post("/api/generate", json={}, headers=headers), 403, "foreign-origin")
-    problem(api.patch("/api/config", json={}, headers=headers), 403, "foreign-origin")
+    evil = ("https://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1.evil", "//")
+    for headers in ({"Origin": origin} for origin in evil):
+        for path in ("/setup", "/login", "/logout"):
+            problem(api.post(path, data=data, headers=headers), 403, "foreign-origin")
+        problem(api.put("/api/password", json=data, headers=headers), 403, "foreign-origin")
+        problem(api.post("/api/generate", json={}, headers=headers), 403, "foreign-origin")
+        problem(api.patch("/api/config", json={}, headers=headers), 403, "foreign-origin")
     assert api.patch("/api/config", json={}, headers={"Origin": api.url}).is_success
 
 
@@ -201,24 +210,24 @@ def test_no_other_site_shows_what_lies_here(api):
     assert api.get("/api/status").headers["cross-origin-resource-policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Via", "Forwarded"])
-def test_what_came_through_a_proxy_is_not_this_machine(api, header):
-    problem(api.get("/api/status", headers={header: "127.0.0.1"}), 401, "unauthorized")
+def test_what_came_through_a_proxy_is_not_this_machine(api):
+    for header in ("X-Forwarded-For", "X-Real-IP", "Via", "Forwarded", "X-Forwarded-Host"):
+        problem(api.get("/api/status", headers={header: "127.0.0.1"}), 401, "unauthorized")
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        "//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)",
-        "/\t/evil.example", "\\\\evil.example", "evil.example", "/%0d%0aSet-Cookie:a=b", "",
-        "/" + "a" * 5000, "/\x00", "/..//evil.example", "/./\\evil.example", "@evil.example",
-    ],
+ELSEWHERE = (
+    "//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)",
+    "/\t/evil.example", "\\\\evil.example", "evil.example", "/%0d%0aSet-Cookie:a=b", "",
+    "/" + "a" * 5000, "/\x00", "/..//evil.example", "/./\\evil.example", "@evil.example",
 )  # fmt: skip
-def test_logging_in_leads_to_no_other_site(api, wanted):
-    answer = api.get("/login", params={"next": wanted})  # who needs no password is sent on
-    to = answer.headers["location"]
-    assert urlsplit(urljoin(api.url, to.replace("\\", "/"))).netloc == urlsplit(api.url).netloc
-    assert "set-cookie" not in answer.headers
+
+
+def test_logging_in_leads_to_no_other_site(api):
+    for wanted in ELSEWHERE:
+        answer = api.get("/login", params={"next": wanted})  # who needs no password is sent on
+        to = urljoin(api.url, answer.headers["location"].replace("\\", "/"))
+        assert urlsplit(to).netloc == urlsplit(api.url).netloc, wanted
+        assert "set-cookie" not in answer.headers
 
 
 def test_every_page_runs_nothing_but_our_own_files(api):
@@ -282,9 +291,6 @@ def test_the_command_sets_a_password_beside_a_running_server(api):
             check=False,
         )
 
-    refused = run(given="short\n")
-    assert refused.returncode == 2
-    assert "10 to 200 characters" in refused.stderr
     assert run(given=f"{PASSWORD}\r\n").returncode == 0
     assert not is_in(api.client)
     assert log_in(api.client).status_code == 303

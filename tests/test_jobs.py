@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,10 +15,11 @@ from jobs import STAGE_NAMES, brief, events, order, see_that_all_is_well, wait_f
 
 from lofi.brief import PALETTES, InputError, LofiError
 from lofi.studio import _jobs
+from lofi.studio._remakes import Changes, prepare_remake
 from lofi.studio._settings import Settings
 from lofi.studio._storage import collect_garbage
 from lofi.studio._studio import Studio
-from lofi.studio._tables import Artifact, Worker
+from lofi.studio._tables import Artifact, Track, Worker
 
 
 def test_a_job_ends_as_a_track_with_all_its_files(studio: Studio, working, tmp_path: Path):
@@ -45,7 +47,25 @@ def test_a_track_in_other_colours_takes_over_what_does_not_change(studio: Studio
     [job] = wait_for(studio, [second])
     reused = {s["name"] for s in job["stages"] if s["reused_from"] == first}
     assert reused == {"compose", "check", "sound"}
-    see_that_all_is_well(studio, [first, second])
+    # And the first track made again in those colours: a version of it, under its own name.
+    changes = Changes(palette=list(PALETTES)[-1])
+    write = prepare_remake(studio, job_of(studio, first)["track_id"], changes, actor="test")
+    with studio.database.write() as session:
+        again = write(session)
+    [job] = wait_for(studio, [again])
+    assert {s["name"] for s in job["stages"] if s["reused_from"]} == {"compose", "check", "sound"}
+    assert (job["track_id"], job["title"]) == tuple(
+        job_of(studio, first)[name] for name in ("track_id", "title")
+    )
+    with studio.database.read() as session:
+        track = session.get_one(Track, job["track_id"])
+        assert (track.job_id, track.palette) == (again, list(PALETTES)[-1])
+    see_that_all_is_well(studio, [first, second, again])
+
+
+def job_of(studio: Studio, job_id: str) -> dict[str, Any]:
+    with studio.database.read() as session:
+        return _jobs.view(session, job_id)
 
 
 def test_a_job_that_waits_is_cancelled_at_once(studio: Studio, working):

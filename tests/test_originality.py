@@ -15,6 +15,7 @@ from lofi.originality import (
     Library,
     build_library,
     check,
+    draw_match,
     load_library,
     melodies,
     merge_libraries,
@@ -90,6 +91,24 @@ def test_a_copy_played_ten_per_cent_slower_is_blocked(library: Library):
     slower = [(round(o * 1.1), round(d * 1.1), p + 5) for o, d, p in tune(11)[:60]]
     report = check(score_of(slower), library)
     assert (report.verdict, report.matches[0].work) == ("block", "work 11")
+
+
+def test_a_match_is_drawn_with_the_notes_that_agree_one_above_the_other(
+    library: Library, tmp_path: Path
+):
+    score = with_eight_bars_of(7, lambda n: [(n[0], n[1], n[2] + 5)])
+    report = check(score, library).to_dict()
+    save_library(library, tmp_path / "works.npz")
+    drawn = draw_match(score, report["matches"][0], tmp_path / "works.npz")
+    assert drawn is not None
+    assert (drawn.first_bar, drawn.bars) == (report["matches"][0]["query_bars"][0], 9)
+    agree = [(drawn.yours[y], drawn.theirs[t]) for y, t, same in drawn.pairs if same]
+    assert len(agree) == report["matches"][0]["matched_notes"]
+    # The copy is five semitones higher: in its key and tempo every note stands where it stands.
+    assert all(mine.pitch == theirs.pitch for mine, theirs in agree)
+    assert all(abs(mine.beat - theirs.beat) < 0.1 for mine, theirs in agree)
+    other = {**report["matches"][0], "work": "a work that is gone"}
+    assert draw_match(score, other, tmp_path / "works.npz") is None
 
 
 def test_a_copy_with_changed_dropped_and_inserted_notes_is_still_found(library: Library):

@@ -20,6 +20,8 @@ from lofi.brief._words import (
     BPM_RANGE,
     DURATION_RANGE_S,
     DURATION_S,
+    MASTER_LUFS,
+    MASTER_PEAK_DB,
     SWING_RANGE,
     TAIL_S,
     Brief,
@@ -43,8 +45,9 @@ from lofi.brief._words import (
 
 __all__ = [
     "ALL_KEYS", "AMBIENCES", "BPM_RANGE", "BUNDLES", "DENSITIES", "DURATION_RANGE_S", "DURATION_S",
-    "MOODS", "PALETTES", "PARTS", "SECTIONS", "SWINGS", "SWING_RANGE", "TAIL_S", "TEMPLATES",
-    "Brief", "Bundle", "Form", "InputError", "Key", "LofiError", "Mood", "Part", "Plan", "Section",
+    "MASTER_LUFS", "MASTER_PEAK_DB", "MOODS", "PALETTES", "PARTS", "SECTIONS", "SWINGS",
+    "SWING_RANGE", "TAIL_S", "TEMPLATES", "Brief", "Bundle", "Form", "InputError", "Key",
+    "LofiError", "Mood", "Part", "Plan", "Section",
     "find_mood", "fit_bars", "form_bars", "one_of", "part_of_program", "pitch_class_name",
     "read_duration", "read_form", "read_parts", "read_swing", "subseed",
 ]  # fmt: skip

@@ -28,6 +28,8 @@ SWING_RANGE = (0.5, 0.67)
 SEED_RANGE = (0, 2**63 - 1)
 TAIL_S = 3.0  # how long the last chord rings beyond the last bar, ideally
 TAIL_LEAST_S = 0.4
+MASTER_LUFS = -14.0  # what the large platforms play at: they turn it neither up nor down
+MASTER_PEAK_DB = -1.0  # true peak: what a lossy codec adds stays below full scale
 _SECTION_BARS = (2, 32)
 
 

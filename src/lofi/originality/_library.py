@@ -275,6 +275,26 @@ def read_works(path: Path) -> Works:
     return _reading(path, read)
 
 
+def read_melodies(path: Path, work: str, part: str) -> tuple[MelodyTable, list[int]]:
+    """All melodies of what `save_library` wrote, not indexed, and which are that part of that work.
+
+    Raises InputError for a file that is no library.
+    """
+
+    def read() -> tuple[MelodyTable, list[int]]:
+        arrays = _read_arrays(Path(path))
+        header, owners = _checked(arrays)
+        table = MelodyTable(
+            arrays["pitches"], arrays["iois"], _starts(arrays["lengths"].astype(np.int64))
+        )
+        if work not in header.names:
+            return table, []
+        of_work = np.flatnonzero(owners == header.names.index(work))
+        return table, [m for m in of_work.tolist() if header.parts[m] == part]
+
+    return _reading(path, read)
+
+
 def _reading(path: Path, read: Callable[[], T]) -> T:
     try:
         return read()
@@ -330,6 +350,15 @@ def _read_header(stored: NDArray) -> _Header:
 
 def _assemble(arrays: dict[str, NDArray]) -> Library:
     """Check that everything fits together, then put it together."""
+    header, work_of = _checked(arrays)
+    starts = _starts(arrays["lengths"].astype(np.int64))
+    search_table = SearchTable(MelodyTable(arrays["pitches"], arrays["iois"], starts))
+    search_table.prepare()
+    return Library(header.names, header.parts, work_of, search_table, header.thresholds)
+
+
+def _checked(arrays: dict[str, NDArray]) -> tuple[_Header, NDArray[np.int64]]:
+    """The header and the work of each melody. Raises ValueError if the arrays do not fit."""
     header = _read_header(arrays["header"])
     names, parts = header.names, header.parts
     pitches, iois = arrays["pitches"], arrays["iois"]
@@ -342,6 +371,4 @@ def _assemble(arrays: dict[str, NDArray]) -> Library:
     )
     if not sound:
         raise ValueError("its tables do not fit together")
-    search_table = SearchTable(MelodyTable(pitches, iois, _starts(lengths)))
-    search_table.prepare()
-    return Library(names, parts, work_of, search_table, header.thresholds)
+    return header, work_of

@@ -101,7 +101,7 @@ class SearchTable:
         candidates = self._vote(melody)
         if not candidates:
             return []
-        found = self._align(melody, candidates)
+        found = self.align(melody, candidates)
         return sorted(found, key=lambda a: (-a.bits, a.melody, a.transposition))
 
     def _vote(self, melody: Melody) -> list[Candidate]:
@@ -187,7 +187,7 @@ class SearchTable:
             end = begin + _LONGEST_STRETCH
         return Candidate(number, transposition, tempo, diagonal, begin, end)
 
-    def _align(self, melody: Melody, candidates: list[Candidate]) -> list[Alignment]:
+    def align(self, melody: Melody, candidates: list[Candidate]) -> list[Alignment]:
         """Align all candidates in one pass over the query; trace the best of them."""
         scores, inside = self._note_scores(melody, candidates)
         totals = _fill(scores, inside)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lofi.picture._frame import check_frame
-from lofi.picture._legibility import Legibility
+from lofi.picture._legibility import MIN_CAP_HEIGHT_SHARE, MIN_CONTRAST, Legibility
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVALUATION_STYLE",
+    "MIN_CAP_HEIGHT_SHARE",
+    "MIN_CONTRAST",
     "Legibility",
     "Panel",
     "check_frame",
@@ -31,6 +33,7 @@ __all__ = [
     "render_roll",
     "render_thumbnail",
     "render_video",
+    "shrink",
     "still",
     "write_evaluation",
 ]
@@ -111,6 +114,16 @@ def render_thumbnail(
     return _thumbnail.render_thumbnail(
         path, palette=palette, title=title, subtitle=subtitle, seed=seed
     )
+
+
+def shrink(picture: bytes, width: int) -> bytes:
+    """A JPEG or PNG as a JPEG of that width or its own, whichever is less.
+
+    Raises InputError for what is no picture.
+    """
+    from lofi.picture import _thumbnail
+
+    return _thumbnail.shrink(picture, width)
 
 
 def still(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import skia
 
-from lofi.brief import PALETTES, LofiError, one_of
+from lofi.brief import PALETTES, InputError, LofiError, one_of
 from lofi.picture._colour import BLACK, WHITE, Colours, Rgb, luminance, mix
 from lofi.picture._features import BANDS
 from lofi.picture._files import write_whole
@@ -40,6 +40,7 @@ _BADGE = Box(_WIDTH - 230, _HEIGHT - 100, _WIDTH, _HEIGHT)
 _SCRIMS = (0.80, 0.87, 0.93, 0.97, 1.0)
 """How dark the ground of the title gets, tried in turn; the last is a plain dark ground."""
 _QUALITIES = (92, 85, 75, 60)
+_SMALL_QUALITY = 82
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,18 @@ def render_thumbnail(
         )
     write_whole(path, data)
     return legibility
+
+
+def shrink(picture: bytes, width: int) -> bytes:
+    """See `lofi.picture.shrink`."""
+    image = skia.Image.MakeFromEncoded(skia.Data.MakeWithCopy(picture))
+    if image is None:
+        raise InputError("this is no picture that can be read. Give a JPEG or PNG file.")
+    if image.width() > width:
+        height = max(1, round(image.height() * width / image.width()))
+        fine = skia.SamplingOptions(skia.FilterMode.kLinear, skia.MipmapMode.kLinear)
+        image = image.withDefaultMipmaps().resize(width, height, fine)
+    return bytes(image.encodeToData(skia.kJPEG, _SMALL_QUALITY))
 
 
 def _most_gentle(

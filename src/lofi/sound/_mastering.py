@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter1d
 from scipy.signal import firwin, resample_poly, sosfilt
 
+from lofi.brief import MASTER_LUFS, MASTER_PEAK_DB
 from lofi.sound._filters import SAMPLE_RATE, Audio, FloatArray, db_to_gain, gain_to_db
 
 _ABSOLUTE_GATE_LUFS = -70.0
@@ -154,7 +155,7 @@ def _block_peaks(envelope: Audio) -> FloatArray:
 
 
 def master(
-    x: Audio, *, target_lufs: float = -14.0, ceiling_db: float = -1.0
+    x: Audio, *, target_lufs: float = MASTER_LUFS, ceiling_db: float = MASTER_PEAK_DB
 ) -> tuple[Audio, float, float]:
     """`x` (2, samples) at the loudness asked for under the ceiling; its LUFS and its dBTP.
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lofi.studio import _analytics as analytics
     from lofi.studio import _calendar as calendar
     from lofi.studio import _community as community
+    from lofi.studio import _details as details
     from lofi.studio import _experiments as experiments
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lofi.studio import _presets as presets
     from lofi.studio import _prompts as prompts
     from lofi.studio import _releases as releases
+    from lofi.studio import _remakes as remakes
     from lofi.studio import _rounds as rounds
     from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from lofi.studio._catalogue import import_corpora, read_card
     from lofi.studio._child import Child, Crashed, Overdue
     from lofi.studio._commission import Commission, commission
+    from lofi.studio._compared import Compared, compare
     from lofi.studio._composed import compose_corpus, corpus_diversity
     from lofi.studio._database import Database, DatabaseError
     from lofi.studio._dataset import FEW_FILES, build_dataset, train_model
@@ -89,6 +92,10 @@ _HOME = {
     "_commission": (
         "Commission",
         "commission",
+    ),
+    "_compared": (
+        "Compared",
+        "compare",
     ),
     "_composed": (
         "compose_corpus",
@@ -203,6 +210,7 @@ _MODULES = {
     "analytics": "_analytics",
     "calendar": "_calendar",
     "community": "_community",
+    "details": "_details",
     "experiments": "_experiments",
     "figures": "_figures",
     "jobs": "_jobs",
@@ -212,6 +220,7 @@ _MODULES = {
     "presets": "_presets",
     "prompts": "_prompts",
     "releases": "_releases",
+    "remakes": "_remakes",
     "rounds": "_rounds",
     "slots": "_slots",
     "tracks": "_tracks",
@@ -233,6 +242,7 @@ __all__ = [
     "BusyError",
     "Child",
     "Commission",
+    "Compared",
     "ConflictError",
     "Crashed",
     "Database",
@@ -266,12 +276,14 @@ __all__ = [
     "collect_garbage",
     "commission",
     "community",
+    "compare",
     "compose_corpus",
     "corpus_diversity",
     "corpus_stats",
     "data_set",
     "default_settings",
     "deliver",
+    "details",
     "draw_stats",
     "evaluate",
     "events",
@@ -305,6 +317,7 @@ __all__ = [
     "read_timeline",
     "release_sheet",
     "releases",
+    "remakes",
     "rounds",
     "run_stage",
     "slots",

@@ -22,6 +22,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Remake:
+    """The track that is made again, under its own name: a new version of it, and no other track.
+
+    `title` is what it is called by now, which its pictures show; `picture_seed` settles the room
+    they show, as the seed of the brief does where a track is made for the first time.
+    """
+
+    track_id: str
+    title: str
+    picture_seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """What a listing is written from: the text of one's own templates, and the languages."""
 
@@ -60,6 +73,7 @@ class Commission:
     `asked` is the brief as it was given, `brief` the same settled. Paths are absolute; `model` is
     None for the shipped one. The hashes are those of the files when the track was asked for. `take`
     is which draw of name and words it is: the first that is not like another of the last 90 days.
+    `remake` is None for a track that is made for the first time.
     """
 
     asked: Brief
@@ -75,6 +89,7 @@ class Commission:
     words: Words = Words()
     take: int = 0
     prompt: Prompt | None = None
+    remake: Remake | None = None
 
     @property
     def grammar(self) -> Grammar:
@@ -83,7 +98,9 @@ class Commission:
 
     @property
     def title(self) -> str:
-        """What the track is called: decided by mood, palette, seed and take."""
+        """What the track is called: decided by mood, palette, seed and take, or a person since."""
+        if self.remake:
+            return self.remake.title
         assert self.brief.mood
         assert self.brief.palette
         return name_track(
@@ -97,6 +114,8 @@ class Commission:
     @property
     def track_id(self) -> str:
         """The package's name: the title and a hash of what makes the sound and the picture."""
+        if self.remake:
+            return self.remake.track_id
         called = re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "track"
         return f"{called}-{self.sha256[:8]}"
 
@@ -114,6 +133,11 @@ class Commission:
         if self.prompt:
             told.append([self.prompt.sha256, self.prompt.keep])
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+    @property
+    def picture_seed(self) -> int:
+        """What settles the room that video and thumbnail show."""
+        return self.remake.picture_seed if self.remake else self.brief.seed
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values; `from_json` gives back an equal commission."""

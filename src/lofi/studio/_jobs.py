@@ -53,7 +53,8 @@ def submit(
 ) -> list[str]:
     """Write the jobs of some orders; gives their ids, in order. Many have one batch.
 
-    Each track is given a name and words that no other of the last 90 days has.
+    Each track is given a name and words that no other of the last 90 days has; what is made again
+    keeps its own.
     """
     if batch_id is None and len(orders) > 1:
         batch_id = new_id()
@@ -68,7 +69,8 @@ def submit(
         stages, commission = KINDS[order.kind], order.commission
         title = f"{commission.title}, {order.kind}"
         if order.kind == "track":  # a preview takes nobody's name
-            commission = words.draw(commission)
+            if commission.remake is None:
+                commission = words.draw(commission)
             title = commission.title
         job = Job(
             id=new_id(),
@@ -82,6 +84,7 @@ def submit(
             delay_s=_delay_s(order.not_before),
             dedup_key=order.dedup_key,
             requested_by=actor,
+            track_id=commission.remake.track_id if commission.remake else None,
         )
         session.add(job)
         session.flush()

@@ -321,7 +321,7 @@ def _picture(c: Commission, folder: Path, report: Report) -> list[str]:
         template=c.brief.template,
         title=c.title,
         subtitle=_subtitle(read_json(folder / _COMPOSED)),
-        seed=c.brief.seed,
+        seed=c.picture_seed,
         width=c.video.width,
         height=c.video.height,
         fps=c.video.fps,
@@ -340,7 +340,7 @@ def _thumbnail(c: Commission, folder: Path, _report: Report) -> list[str]:
         palette=c.brief.palette,
         title=c.title,
         subtitle=f"{c.brief.mood} lofi",
-        seed=c.brief.seed,
+        seed=c.picture_seed,
     )
     write_json(folder / _LEGIBLE, asdict(legibility))
     return ["thumbnail.jpg", _LEGIBLE]
@@ -366,6 +366,7 @@ def _listing(c: Commission, folder: Path, _report: Report) -> list[str]:
             palette=c.brief.palette,
             plan=_plan(composed),
             soundfont=c.soundfont.name if c.soundfont else None,
+            name=c.remake.title if c.remake else None,
         ),
         c.grammar,
         languages=c.words.languages,
@@ -453,6 +454,7 @@ def _provenance(c: Commission, model: dict[str, Any]) -> dict[str, Any]:
     return {
         "seed": c.brief.seed,
         "brief": _plain(c.brief),
+        **({"remake": asdict(c.remake)} if c.remake else {}),
         "settings": {
             "sampling": asdict(c.sampling),
             "generation": _writing(c),
@@ -499,7 +501,8 @@ def _writing(c: Commission) -> dict[str, Any]:
 
 def _worded(c: Commission) -> list[Any]:
     """What decides the words of a listing, besides the track."""
-    return [c.take, c.words.languages, c.words.templates]
+    named = [c.remake.title] if c.remake else []
+    return [c.take, c.words.languages, c.words.templates, *named]
 
 
 def _music(c: Commission) -> dict[str, Any]:
@@ -566,7 +569,7 @@ STAGES: dict[str, Stage] = {
             limit_s=_while_encoding,
             # Here threads do count: x264 with two writes other bytes than with one.
             told=lambda c: [
-                c.title, c.brief.palette, c.brief.template, c.brief.seed, asdict(c.video)
+                c.title, c.brief.palette, c.brief.template, c.picture_seed, asdict(c.video)
             ],
             run=_picture,
         ),
@@ -576,7 +579,7 @@ STAGES: dict[str, Stage] = {
             needs=(),
             reads=(),
             limit_s=_within(180.0, 0.0),
-            told=lambda c: [c.title, c.brief.palette, c.brief.mood, c.brief.seed],
+            told=lambda c: [c.title, c.brief.palette, c.brief.mood, c.picture_seed],
             run=_thumbnail,
         ),
         Stage(
@@ -603,6 +606,7 @@ STAGES: dict[str, Stage] = {
             told=lambda c: [
                 c.track_id, _plain(c.asked), _plain(c.brief), asdict(c.sampling), _writing(c),
                 asdict(c.video), c.soundfont.name if c.soundfont else None, c.soundfont_sha256,
+                asdict(c.remake) if c.remake else None,
                 *_worded(c),
             ],
             run=_package,

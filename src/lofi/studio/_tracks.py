@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -342,17 +343,24 @@ def view(
             }
             for a in approvals
         ],
-        "versions": [
-            {
-                "job_id": job.id,
-                "state": job.state,
-                "requested_by": job.requested_by,
-                "created_at": told(job.created_at),
-                "finished_at": told(job.finished_at),
-                "current": job.id == track.job_id,
-            }
-            for job in jobs
-        ],
+        "versions": [_version(job, current=job.id == track.job_id) for job in jobs],
+    }
+
+
+def _version(job: Job, *, current: bool) -> dict[str, Any]:
+    brief, remake = job.commission.get("brief", {}), job.commission.get("remake") or {}
+    return {
+        "job_id": job.id,
+        "state": job.state,
+        "requested_by": job.requested_by,
+        "created_at": told(job.created_at),
+        "finished_at": told(job.finished_at),
+        "current": current,
+        "palette": brief.get("palette"),
+        "template": brief.get("template"),
+        "picture_seed": remake.get("picture_seed", brief.get("seed")),
+        "stems": job.commission.get("keep_stems"),
+        "soundfont": Path(job.commission.get("soundfont") or "").name or None,
     }
 
 
@@ -594,6 +602,69 @@ def settle(session: Session, track: Track) -> None:
     last = _last_decision(session, track)
     track.state = last.decision if last else "review"
     _touch(track)
+
+
+# Its package ------------------------------------------------------------------------------------
+
+
+def put_package(
+    session: Session, facts: dict[str, Any], *, job_id: str, package_sha256: str
+) -> Track:
+    """Have a track be the package that a job made; a new one is put on the shelf.
+
+    `facts` are its `track.json`, `package_sha256` the hash of that file. What a person has decided
+    about exactly these bytes holds again; else they wait to be looked at. A track that is there
+    keeps its title, which may be a person's.
+    """
+    track = session.get(Track, facts["id"])
+    if track is None:
+        track = Track(id=facts["id"], title=facts["title"], tags=[], note="", state="review")
+        session.add(track)
+    brief, measured = facts["brief"], facts["measured"]
+    track.mood, track.seed = brief["mood"], brief["seed"]
+    track.palette, track.template = brief["palette"], brief["template"]
+    track.bpm, track.key = measured["bpm"], measured["key"] or facts["plan"]["key"]
+    track.duration_s, track.lufs = measured["duration_s"], measured["lufs"]
+    track.verdict, track.facts = facts["originality"]["verdict"], facts
+    track.search = search_text(track)
+    track.job_id, track.package_sha256 = job_id, package_sha256
+    track.updated_at = track.updated_at or now()
+    session.flush()
+    settle(session, track)
+    return track
+
+
+def release_states(session: Session, track_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The newest release of each of some tracks, where there is one that was not cancelled."""
+    rows = session.scalars(
+        sa.select(Release)
+        .where(Release.track_id.in_(track_ids), Release.state != "cancelled")
+        .order_by(Release.id)
+    )
+    return {
+        r.track_id: {
+            "id": r.id,
+            "platform": r.platform,
+            "state": r.state,
+            "privacy": r.privacy,
+            "publish_at": told(r.publish_at),
+            "remote_id": r.remote_id,
+            "error": r.error,
+        }
+        for r in rows
+    }
+
+
+def counts(session: Session) -> dict[str, int]:
+    """How many tracks there are in each state; `deleted` are in none of them."""
+    rows = session.execute(
+        sa.select(Track.state, sa.func.count())
+        .where(Track.deleted_at.is_(None))
+        .group_by(Track.state)
+    )
+    away = sa.select(sa.func.count()).select_from(Track).where(Track.deleted_at.is_not(None))
+    found = dict.fromkeys(STATES, 0) | {row[0]: row[1] for row in rows}
+    return found | {"deleted": session.scalar(away) or 0}
 
 
 # Deleting --------------------------------------------------------------------------------------

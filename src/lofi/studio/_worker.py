@@ -41,8 +41,8 @@ from lofi.studio._queue import Queues, Step, lanes_of, ticket
 from lofi.studio._settings import Work
 from lofi.studio._stages import KINDS, Stage, given, stage_key
 from lofi.studio._storage import Blob, Storage
-from lofi.studio._tables import Artifact, Job, JobStage, Track, Worker, now
-from lofi.studio._tracks import search_text, settle
+from lofi.studio._tables import Artifact, Job, JobStage, Worker, now
+from lofi.studio._tracks import put_package
 
 _log = structlog.get_logger(__name__)
 
@@ -357,26 +357,15 @@ class WorkerProcess:
         described = held.folder / "track.json"
         if not described.is_file():
             self._storage.fetch(blobs["track.json"].sha256, described)
-        facts = read_json(described)
-        track = session.get(Track, facts["id"])
-        if track is None:
-            track = Track(id=facts["id"], tags=[], note="", state="review")
-            session.add(track)
-        brief, measured = facts["brief"], facts["measured"]
-        if track.facts is None or track.title == track.facts["title"]:
-            track.title = facts["title"]  # else somebody has given it another one
-        track.mood, track.seed = brief["mood"], brief["seed"]
-        track.palette, track.template = brief["palette"], brief["template"]
-        track.bpm, track.key = measured["bpm"], measured["key"] or facts["plan"]["key"]
-        track.duration_s, track.lufs = measured["duration_s"], measured["lufs"]
-        track.verdict, track.facts = facts["originality"]["verdict"], facts
-        track.search = search_text(track)
-        track.job_id, track.package_sha256 = held.job_id, blobs["track.json"].sha256
-        track.updated_at, track.deleted_at = now(), None
-        session.flush()
-        settle(session, track)
-        job = _jobs.find(session, held.job_id)
-        job.track_id = track.id
+        track = put_package(
+            session,
+            read_json(described),
+            job_id=held.job_id,
+            package_sha256=blobs["track.json"].sha256,
+        )
+        if held.commission.remake is None:  # else, put away meanwhile, it stays away
+            track.deleted_at = None
+        _jobs.find(session, held.job_id).track_id = track.id
         _listings.keep_drawn(session, track, held.commission, self._listing_of(session, held))
         record(session, self.actor, "made", "track", track.id, job=held.job_id)
 

@@ -13,7 +13,9 @@ from lofi import __version__
 from lofi.studio import Settings, Studio
 from lofi.web import (
     _analytics,
+    _bulk,
     _community,
+    _details,
     _docs,
     _files,
     _jobs,
@@ -45,6 +47,8 @@ _ROUTERS = (
     _presets.router,
     _jobs.router,
     _tracks.router,
+    _bulk.router,
+    _details.router,
     _files.router,
     _listings.router,
     _library.router,

@@ -94,7 +94,9 @@ class JobView(BaseModel):
     title: str
     state: State = Field(description="`waiting` is for the next try, after `error`.")
     batch_id: str | None
-    track_id: str | None = Field(description="The track, once it is made.")
+    track_id: str | None = Field(
+        description="The track, once it is made; at once where one is made again."
+    )
     priority: int = Field(description="1 goes first.")
     progress: float = Field(description="0 to 1, by the work of each stage.")
     eta_s: float | None = Field(description="Seconds of work left, without the wait for a turn.")

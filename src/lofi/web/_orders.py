@@ -74,7 +74,7 @@ def _words(value: str | list[str]) -> str:
     return value if isinstance(value, str) else " ".join(value)
 
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # of a file in a folder: it names no other folder
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # of a file in a folder: it names no other folder
 
 Word = Annotated[str, Field(max_length=60)]
 Text = Annotated[str, Field(max_length=1000)]
@@ -183,12 +183,12 @@ class TrackOrder(BaseModel):
     count: int = Field(1, ge=1, le=MOST, description="Tracks of this brief, each of its own seed.")
     model: str | None = Field(
         None,
-        pattern=_NAME,
+        pattern=NAME,
         description="The name of a folder beside `paths.model`. The shipped model if left out.",
     )
     soundfont: str | None = Field(
         None,
-        pattern=_NAME,
+        pattern=NAME,
         description="The name of a .sf2 or .sf3 file in `paths.soundfonts`.",
     )
     stems: bool = Field(False, description="Also write one file for each part.")
@@ -445,8 +445,8 @@ def _orders(
     return orders(
         order.to_brief(),
         count=order.count,
-        model=_named(paths.model.parent, order.model, "model"),
-        soundfont=_named(paths.soundfonts, order.soundfont, "SoundFont"),
+        model=named(paths.model.parent, order.model, "model"),
+        soundfont=named(paths.soundfonts, order.soundfont, "SoundFont"),
         keep_stems=order.stems,
         priority=order.priority,
         not_before=order.not_before,
@@ -455,7 +455,7 @@ def _orders(
     )
 
 
-def _named(folder: Path, name: str | None, what: str) -> Path | None:
+def named(folder: Path, name: str | None, what: str) -> Path | None:
     """What lies in a folder under that name, which leads to no other folder."""
     if name is None:
         return None

@@ -84,7 +84,7 @@ class Decision(BaseModel):
 
 
 class Version(BaseModel):
-    """A job that made this track."""
+    """A job that made this track, or makes it again; and what it may be told by."""
 
     job_id: str
     state: str
@@ -92,6 +92,11 @@ class Version(BaseModel):
     created_at: str
     finished_at: str | None
     current: bool
+    palette: str | None
+    template: str | None
+    picture_seed: int | None = Field(description="Settles the room that the pictures show.")
+    stems: bool | None
+    soundfont: str | None = Field(description="None for the instruments of the house.")
 
 
 class Track(TrackSummary):
@@ -125,6 +130,11 @@ class Track(TrackSummary):
                             "created_at": "2026-11-02T09:30:00.000Z",
                             "finished_at": "2026-11-02T09:31:02.118Z",
                             "current": True,
+                            "palette": "dusk",
+                            "template": "bars",
+                            "picture_seed": 7,
+                            "stems": False,
+                            "soundfont": None,
                         }
                     ],
                 }
@@ -297,10 +307,11 @@ def list_tags(studio: TheStudio, _: Reader) -> Tags:
 @router.get("/api/tracks/{track_id}", summary="A track")
 def read_track(track_id: str, response: Response, studio: TheStudio, _: Reader) -> Track:
     """All that is known of a track; of a deleted one, too."""
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
-def _told(studio: Studio, track_id: str, response: Response) -> Track:
+def told_track(studio: Studio, track_id: str, response: Response) -> Track:
+    """A track as it is now; the header `ETag` has its version."""
     with studio.database.read() as session:
         found = tracks.view(
             session,
@@ -369,7 +380,7 @@ def patch_track(
             version=version_of(if_match),
         )
     studio.cache.forget("tracks", "tags")
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
 @contextmanager
@@ -398,7 +409,7 @@ def restore_track(track_id: str, response: Response, studio: TheStudio, who: Wri
     with studio.database.write() as session:
         tracks.restore(session, track_id, actor=who.name)
     studio.cache.forget("tracks", "tags")
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
 class Approve(BaseModel):
@@ -459,7 +470,7 @@ def approve_track(
             package_sha256=body.package_sha256,
             listing_sha256=body.listing_sha256,
         )
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)
 
 
 @router.post("/api/tracks/{track_id}/reject", summary="Reject a package", responses=STALE)
@@ -480,4 +491,4 @@ def reject_track(
             note=body.note,
             package_sha256=body.package_sha256,
         )
-    return _told(studio, track_id, response)
+    return told_track(studio, track_id, response)

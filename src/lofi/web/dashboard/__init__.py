@@ -15,6 +15,7 @@ in PAGES. What templates may use:
   `"list"`, `"bool"` or `"json"` on a field; empty ones are left out, or null with `data-null`; with
   `data-changed` so are those that are as the page was drawn).
   With `data-keep` what was typed outlives a lost connection and a closed tab. Ctrl+Enter sends it.
+  With `data-match` it holds only for that version of what it changes (`If-Match`).
 - `<section id="…" data-live="job track …">` is drawn anew when events of these kinds arrive.
 - `<figure data-chart='{…}'>` is drawn at its real width by `charts.js` (macro `figure`).
 - `<main data-module="calendar">` loads `static/calendar.js` and calls its `open(main)`, which may
@@ -33,17 +34,31 @@ from lofi.web.dashboard import (
     _community,
     _create,
     _door,
+    _library,
     _models,
     _overview,
     _pages,
     _settings,
+    _track,
 )
 from lofi.web.dashboard._door import attempts
 from lofi.web.dashboard._pages import NAVIGATION, refusal
 
 router = APIRouter(include_in_schema=False)
 
-PAGES = (_pages, _door, _overview, _create, _calendar, _analytics, _community, _models, _settings)
+PAGES = (
+    _pages,
+    _door,
+    _overview,
+    _create,
+    _library,
+    _track,
+    _calendar,
+    _community,
+    _analytics,
+    _models,
+    _settings,
+)
 for _page in PAGES:
     router.include_router(_page.router)
 

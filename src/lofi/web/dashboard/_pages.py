@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import mimetypes
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any
@@ -89,6 +90,11 @@ def static_url(name: str) -> str:
     return f"/static/{_static()[0]}/{name}"
 
 
+def cover_url(track: Mapping[str, Any]) -> str:
+    """Where the small picture of a track is: another address when its package is another one."""
+    return f"/api/tracks/{quote(track['id'])}/cover.jpg?v={track['package_sha256'][:12]}"
+
+
 def _takes_gzip(request: Request) -> bool:
     return "gzip" in request.headers.get("accept-encoding", "")
 
@@ -111,6 +117,7 @@ def environment() -> Environment:
         "static": static_url,
         "version": __version__,
         "file_url": lambda track_id, name: f"/api/tracks/{quote(track_id)}/files/{quote(name)}",
+        "cover_url": cover_url,
     }
     found.filters |= {
         "clock": clock,

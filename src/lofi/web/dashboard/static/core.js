@@ -59,8 +59,8 @@ let idempotency = 0;
 const session = crypto.getRandomValues(new Uint32Array(2)).join("-");
 
 /** Ask the API; gives what it answers as JSON. Throws a Problem that can be shown as it is. */
-export async function api(method, path, body) {
-  const headers = { Accept: "application/json" };
+export async function api(method, path, body, more = {}) {
+  const headers = { Accept: "application/json", ...more };
   const raw = body instanceof FormData || body instanceof Blob;
   if (body !== undefined && !raw) headers["Content-Type"] = "application/json";
   // So that an order whose answer was lost is not carried out twice.
@@ -149,7 +149,8 @@ async function send(form) {
   form.setAttribute("aria-busy", "true");
   try {
     const body = form.enctype === "multipart/form-data" ? new FormData(form) : nested(values(form), form.dataset.group);
-    const answer = await api(method, path, body);
+    const match = form.dataset.match, answer = await api(method, path, body, match ? { "If-Match": `"${match}"` } : {});
+    if (match && answer?.version) form.dataset.match = answer.version;
     forget(form);
     form.dataset.sent = "";
     finish(form.dataset.done ?? "refresh", answer, form);
@@ -255,8 +256,8 @@ function again(fresh, was) {
 export async function refresh(kinds = null) {
   const parts = $$("[data-live]").filter(p => p.id && (!kinds || p.dataset.live.split(" ").some(k => kinds.has(k))));
   if (kinds && !parts.length) return;
-  const page = await fetched(location.href);
-  if (!page) return;
+  const asked = location.href, page = await fetched(asked);
+  if (!page || location.href !== asked) return; // gone on meanwhile: it would be another page's part
   for (const part of parts.length ? parts : [$("#main")]) {
     const fresh = $(`#${part.id}`, page.main) ?? (part.id === "main" ? page.main : null);
     const was = document.activeElement;

@@ -27,6 +27,13 @@ export const player = {
     audio.play().catch(() => this.mark());
     if (navigator.mediaSession) navigator.mediaSession.metadata = new MediaMetadata({ title: next.title, artist: "LoFi Empire", artwork: [{ src: next.cover }] });
   },
+  /** Play a track from a second on. */
+  playAt(next, second) {
+    if (track?.id !== next.id || track.src !== next.src) this.play(next);
+    const seek = () => { if (Math.abs(audio.currentTime - second) > 0.05) audio.currentTime = second; };
+    audio.readyState ? seek() : audio.addEventListener("loadedmetadata", seek, { once: true });
+    if (audio.paused) audio.play().catch(() => this.mark());
+  },
   toggle() { if (track) audio.paused ? audio.play() : audio.pause(); },
   step(by) {
     const at = queue.findIndex(t => t.id === track?.id && t.src === track?.src);

@@ -1,0 +1,147 @@
+"""The library as a person uses it: found, chosen, changed many at once."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import sqlalchemy as sa
+from api import Api
+from browser import OpenPage, no_violations
+from playwright.sync_api import Page, expect
+from shelf import put_track
+
+from lofi.studio._tables import Track
+
+HOSTILE = ("<script>alert(1)</script>", "\u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc", "W" * 90)
+
+
+@pytest.fixture
+def house(api: Api) -> Api:
+    api.client.post("/setup", data={"later": "true"})
+    return api
+
+
+def put(api: Api, *tracks: dict) -> None:
+    with api.studio.database.write() as session:
+        for i, values in enumerate(tracks):
+            put_track(session, i + 1, storage=api.studio.storage, **values)
+
+
+def html(api: Api, path: str) -> str:
+    answer = api.get(path, headers={"Accept": "text/html"})
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def results(page: Page) -> list[str]:
+    return page.locator("#results h3, #results th[scope=row]").all_inner_texts()
+
+
+def test_every_choice_is_in_the_address_and_needs_no_script(house: Api):
+    put(
+        house,
+        {"title": "Amber", "mood": "sleep", "bpm": 60.0, "tags": ["rain"]},
+        {"title": "Birch", "mood": "chill", "bpm": 80.0, "state": "approved"},
+        {"title": "Cedar", "mood": "chill", "bpm": 90.0, "verdict": "block"},
+    )
+    # As a form sends itself: with the fields that were left empty.
+    found = html(house, "/library?q=&mood=chill&bpm_min=&bpm_max=85&tag=&sort=title&view=table")
+    assert "Birch" in found
+    assert "Cedar" not in found
+    assert "Amber" not in found
+    assert 'value="chill" checked' in found
+    assert "mood=chill&amp;" in found  # what leads on keeps the filter
+    assert "1</b> track" in html(house, "/library?tag=rain")
+    assert "0</b> tracks" in html(house, "/library?state=deleted")
+    assert "is no number" in html(house, "/library?bpm_min=fast")
+    assert "unknown mood" in html(house, "/library?mood=angry&page=-3&per=7&view=x&sort=y")
+
+
+def test_one_finds_while_typing_and_stays_in_the_field(house: Api, open_page: OpenPage):
+    put(house, *({"title": t} for t in ("Zebra Lights", "Zebu", "Amber Room")))
+    page = open_page(house.url + "/library", expect=("404",))
+    page.locator("#q").click()
+    page.keyboard.type("zebx")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Delete")
+    expect(page.locator("#results h3")).to_have_count(2)
+    assert page.url.endswith("/library?q=zeb")
+    expect(page.locator("#q")).to_be_focused()
+    page.keyboard.type("r")
+    expect(page.locator("#results h3")).to_have_text(["Zebra Lights"])
+    assert page.locator("#q").input_value() == "zebr"
+    page.reload()
+    assert results(page) == ["Zebra Lights"]
+    page.get_by_role("link", name="Without words zebr").click()
+    expect(page.locator("#results h3")).to_have_count(3)
+
+
+def test_many_are_chosen_and_changed_at_once_and_what_was_deleted_comes_back(
+    house: Api, open_page: OpenPage
+):
+    put(
+        house,
+        *({"title": f"Number {i}", "verdict": "block" if i == 2 else "pass"} for i in range(5)),
+    )
+    page = open_page(house.url + "/library?sort=title", expect=("404",))
+    page.get_by_label("Select Number 0").check()
+    # From the keyboard: the space bar with shift chooses all up to here.
+    page.get_by_label("Select Number 3").focus()
+    page.keyboard.press("Shift+Space")
+    expect(page.locator("#bulk [data-count]")).to_have_text("4")
+    page.get_by_role("button", name="Tag").click()
+    page.get_by_label("Add, separated by commas").fill("Rain, night")
+    page.locator("#tagging").get_by_role("button", name="Tag").click()
+    expect(page.locator(".toast", has_text="4 tracks tagged.")).to_be_visible()
+    assert {t["tag"]: t["tracks"] for t in house.get("/api/tags").json()["items"]} == {
+        "rain": 4, "night": 4
+    }  # fmt: skip
+
+    page.get_by_label("Select all on this page").check()
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_label("How public it may become").select_option("unlisted")
+    page.locator("#deciding").get_by_role("button", name="Approve").click()
+    expect(page.locator(".toast", has_text="4 tracks approved.")).to_be_visible()
+    blocked = page.locator(".toast.bad")
+    expect(blocked).to_contain_text("1 track left as it was")
+    expect(blocked).to_contain_text("Say in the note why")
+    expect(page.locator("#bulk [data-count]")).to_have_text("1")  # what failed stays chosen
+
+    page.keyboard.press("Escape")
+    expect(page.locator("#bulk")).to_be_hidden()
+    page.get_by_label("Select Number 0").check()
+    page.get_by_role("button", name="Delete").click()
+    gone = page.locator(".toast", has_text="1 track deleted.")
+    expect(page.locator("#results h3")).to_have_count(4)
+    gone.get_by_role("button", name="Undo").click()
+    expect(page.locator("#results h3")).to_have_count(5)
+
+
+def test_a_thousand_tracks_of_any_name_are_listed_at_once(house: Api, open_page: OpenPage):
+    put(house, *({"title": title, "tags": ["odd"]} for title in HOSTILE))
+    with house.studio.database.write() as session:
+        like = session.scalars(sa.select(Track)).first()
+        assert like
+        columns = {c.key: getattr(like, c.key) for c in Track.__table__.columns}
+        others = [
+            columns
+            | {"id": f"n-{i:08x}", "title": f"Number {i}", "search": f"number {i}", "tags": []}
+            for i in range(1000)
+        ]
+        session.execute(sa.insert(Track), others)
+    spent = []
+    for path in ("/library?sort=title", "/library?page=20", "/library?q=number+99&view=table"):
+        html(house, path)
+        begun = time.perf_counter()
+        html(house, path)
+        spent.append(time.perf_counter() - begun)
+    assert max(spent) < 0.6, spent
+    for theme, width, view in (("dark", 1280, "grid"), ("light", 360, "table")):
+        path = f"{house.url}/library?tag=odd&view={view}"
+        page = open_page(path, theme=theme, width=width, expect=("404",))
+        assert set(results(page)) == set(HOSTILE)
+        page.locator("#more-filters summary").click()
+        page.locator("[data-pick]").first.check(force=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        no_violations(page)
