@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -84,16 +86,56 @@ def put_track(
     return track_id
 
 
+@functools.cache
+def _small_video() -> bytes:
+    import av
+    import numpy as np
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        picture = container.add_stream("libx264", rate=10)
+        picture.width, picture.height, picture.pix_fmt = 64, 36, "yuv420p"
+        sound = container.add_stream("aac", rate=48_000)
+        for _ in range(10):
+            frame = av.VideoFrame.from_ndarray(np.zeros((36, 64, 3), np.uint8), format="rgb24")
+            container.mux(picture.encode(frame))
+        samples = av.AudioFrame.from_ndarray(
+            np.zeros((2, 48_000), np.float32), format="fltp", layout="stereo"
+        )
+        samples.sample_rate = 48_000
+        container.mux([*sound.encode(samples), *sound.encode(), *picture.encode()])
+    return file.getvalue()
+
+
+def padded_video(padding: bytes = b"") -> bytes:
+    """A video of a second, made larger by a box that players skip."""
+    box = (len(padding) + 8).to_bytes(4, "big") + b"free" + padding
+    return _small_video() + (box if padding else b"")
+
+
+@functools.cache
+def _thumbnail() -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (1280, 720), (40, 60, 90)).save(file, "JPEG")
+    return file.getvalue()
+
+
 def put_package(
     session: Session,
     storage: Storage,
     number: int = 1,
     *,
-    video: bytes = b"\0\0\0\x18ftypmp42 and some frames",
-    title: str = "Quiet Harbour",
+    padding: bytes = b"",
+    title: str | None = None,
     **listed: Any,
 ) -> str:
-    """A finished track whose package names its files by their hashes, as a real one does."""
+    """A finished track whose package names its files by their hashes, as a real one does.
+
+    Its video is padded, see `padded_video`; `listed` is what its listing says otherwise.
+    """
+    title = title or f"Quiet Harbour {number}"
     listing = {
         "snippet": {
             "title": title, "description": "Two minutes of lofi.", "tags": ["lofi", "chill beats"],
@@ -106,8 +148,8 @@ def put_package(
         "query": {"part": "snippet,status", "notifySubscribers": False},
     } | listed  # fmt: skip
     files = {
-        "video.mp4": video,
-        "thumbnail.jpg": b"\xff\xd8\xff\xe0 a picture",
+        "video.mp4": padded_video(padding),
+        "thumbnail.jpg": _thumbnail(),
         "listing.json": json.dumps(listing).encode(),
     }
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
@@ -117,6 +159,8 @@ def put_package(
         session, number, storage=storage, files=files, title=title, facts=facts,
         package_sha256=hashlib.sha256(files["track.json"]).hexdigest(),
     )  # fmt: skip
+
+
 _UNLIKE = {
     "verdict": "pass", "works": 6436, "melodies": 2, "review_bits": 90.8, "block_bits": 133.4,
     "matches": [], "longest_run_notes": 0, "summary": "no match above 90.8 bits in 6,436 works",

@@ -104,7 +104,7 @@ def test_a_track_without_files_says_what_is_missing(api: Api):
 def stages_that_differ(one: Commission, other: Commission) -> set[str]:
     def keys(c: Commission) -> dict[str, str]:
         return {
-            name: stage_key(stage, c, {r: "0" * 64 for r in stage.reads})
+            name: stage_key(stage, c, dict.fromkeys(stage.reads, "0" * 64))
             for name, stage in STAGES.items()
         }
 

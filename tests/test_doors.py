@@ -38,7 +38,7 @@ COMMANDS = {
     "track": ("list", "show", "export", "approve", "delete", "restore", "listing"),
     "listing": ("templates", "check", "keywords"),
     "preflight": (),
-    "db": ("upgrade", "downgrade", "current", "check"),
+    "db": ("upgrade", "downgrade", "current", "check", "backup"),
     "storage": ("check", "gc"),
     "token": ("create", "list", "revoke"),
     "community": ("list", "sync"),

@@ -151,6 +151,13 @@ def test_another_palette_or_template_leaves_the_music_as_it_is():
     assert {"compose", "check", "sound"}.isdisjoint(changed(one, with_brief(template="minimal")))
 
 
+def test_another_ambience_leaves_the_score_as_it_is_and_the_usual_one_everything():
+    one = commission(BRIEF, SMALL)
+    assert changed(one, with_brief(ambience="rain")) == {"sound", "picture", "listing", "package"}
+    assert changed(one, with_brief(ambience="vinyl")) == {"package"}  # it says what was asked for
+    assert with_brief(ambience="vinyl").track_id == one.track_id
+
+
 def test_another_soundfont_leaves_the_score_as_it_is(tmp_path: Path):
     (tmp_path / "own.sf2").write_bytes(b"any")
     other = commission(BRIEF, SMALL, soundfont=tmp_path / "own.sf2")

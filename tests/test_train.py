@@ -22,6 +22,7 @@ from lofi.music import (
     Sampling,
     generate,
     open_model,
+    read_course,
     read_midi,
 )
 from lofi.originality import load_library
@@ -100,6 +101,12 @@ def test_a_stopped_training_goes_on_and_its_model_writes_music(dataset: Path, tm
     assert not (out / "lofi.json").exists()
 
     seen: list[Progress] = []
+    with pytest.raises(KeyboardInterrupt):  # asked to stop, it loses no step
+        train_model(
+            dataset, out, architecture=TINY, recipe=recipe(10), progress=seen.append,
+            stop=lambda: len(seen) == 2,
+        )  # fmt: skip
+    assert (out / "checkpoint-7").is_dir()
     more = recipe(10, samples=True)
     card = train_model(dataset, out, architecture=TINY, recipe=more, progress=seen.append)
     assert [p.step for p in seen] == [5, 6, 7, 8, 9, 10]
@@ -117,6 +124,11 @@ def test_a_stopped_training_goes_on_and_its_model_writes_music(dataset: Path, tm
         sample, _ = read_midi(out / "samples" / f"step-{step:05d}.mid")
         assert sample.note_num() > 0
         assert (out / "samples" / f"step-{step:05d}.png").read_bytes().startswith(b"\x89PNG")
+    course = read_course(out)
+    assert [e.step for e in course.evaluations] == [4, 8, 10]
+    assert course.samples == (8, 10)
+    assert course.best
+    assert course.best.step == card["training"]["best_step"]
     board = b"".join(p.read_bytes() for p in (out / "runs").rglob("events*"))
     for told in (b"eval/loss", b"eval/bits_per_note", b"sample/consonance", b"sample/roll"):
         assert told in board, "TensorBoard has it to show"

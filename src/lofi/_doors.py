@@ -76,6 +76,7 @@ def make(
     density: str | None = None,
     palette: str | None = None,
     template: str | None = None,
+    ambience: str | None = None,
     model: str | Path | None = None,
     soundfont: str | Path | None = None,
     stems: bool = False,
@@ -115,6 +116,7 @@ def make(
         parts=None if instruments is None else read_parts(instruments),
         swing=None if swing is None else read_swing(swing),
         density=density,
+        ambience=ambience,
     )
     brief.settled()  # a wrong brief is told before anything heavy is loaded
     from lofi import studio

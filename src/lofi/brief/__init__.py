@@ -1,6 +1,7 @@
 """The common words of the house. Imports nothing but the standard library."""
 
 from lofi.brief._tables import (
+    AMBIENCES,
     BUNDLES,
     DENSITIES,
     MOODS,
@@ -43,7 +44,7 @@ from lofi.brief._words import (
 )
 
 __all__ = [
-    "ALL_KEYS", "BPM_RANGE", "BUNDLES", "DENSITIES", "DURATION_RANGE_S", "DURATION_S",
+    "ALL_KEYS", "AMBIENCES", "BPM_RANGE", "BUNDLES", "DENSITIES", "DURATION_RANGE_S", "DURATION_S",
     "MASTER_LUFS", "MASTER_PEAK_DB", "MOODS", "PALETTES", "PARTS", "SECTIONS", "SWINGS",
     "SWING_RANGE", "TAIL_S", "TEMPLATES", "Brief", "Bundle", "Form", "InputError", "Key",
     "LofiError", "Mood", "Part", "Plan", "Section",

@@ -182,3 +182,15 @@ TEMPLATES: dict[str, str] = {
     "wave": "a ribbon that breathes with the spectrum",
     "minimal": "the room alone: lights and sparks follow the notes, no spectrum",
 }
+
+# What is heard around the music, by the name a person asks for. The first is what is heard where
+# nothing is asked for; `lofi.sound` has how each is made.
+AMBIENCES: dict[str, str] = {
+    "vinyl": "crackle and hiss alone, as the mood has them",
+    "rain": "steady rain, with drops close by",
+    "cafe": "a murmur of voices, and a cup now and then",
+    "night": "crickets in a mild night",
+    "fire": "a fireplace: embers and a low rumble",
+    "waves": "slow waves on a beach",
+    "none": "no crackle and no hiss either",
+}

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from lofi.brief._tables import (
+    AMBIENCES,
     BUNDLES,
     DENSITIES,
     MOODS,
@@ -232,7 +233,7 @@ class Brief:
     `parts` are those who may play. `form` is read by `read_form`. `chords` are two symbols a bar
     (one per half) that come round in every section; they want a `key` beside them, as
     `lofi.music.key_of_chords` hears it. `swing` is the place of the off-beat within the beat, 0.5
-    to 0.67; `density` one of DENSITIES.
+    to 0.67; `density` one of DENSITIES. `ambience` is one of AMBIENCES, the first where it is None.
     """
 
     seed: int
@@ -247,6 +248,7 @@ class Brief:
     parts: tuple[str, ...] | None = None
     swing: float | None = None
     density: str | None = None
+    ambience: str | None = None
 
     @property
     def bars(self) -> int:
@@ -314,6 +316,7 @@ class Brief:
             palette=palette or mood.palettes[int(colour * len(mood.palettes))],
             template=one_of(self.template, TEMPLATES, "template") if self.template else "bars",
             density=one_of(self.density, DENSITIES, "density") if self.density else None,
+            ambience=_ambience_asked(self.ambience),
         )
         settled._check_form()
         return settled
@@ -333,6 +336,13 @@ class Brief:
                 f"{self.bpm:g} bpm; {self.duration_s:g} s hold about {needed}. Change the form, "
                 "the duration or the bpm, or leave out the bars of some sections."
             )
+
+
+def _ambience_asked(name: str | None) -> str | None:
+    """The ambience of that name; None for what is heard anyway, which is no other track then."""
+    usual = next(iter(AMBIENCES))
+    known = one_of(name, AMBIENCES, "ambience") if name else usual
+    return None if known == usual else known
 
 
 def fit_bars(duration_s: float, bpm: float) -> int:

@@ -1,4 +1,7 @@
-"""The channel: what is said of a track to the world, how it gets there, and what came of it."""
+"""The channel: what is said of a track, what must hold before it goes out, and how it does.
+
+Heavy libraries (jinja2, av, skia, httpx, google) are imported when something is done with them.
+"""
 
 from lofi.channel._alike import (
     MELODIES_ALIKE,
@@ -13,7 +16,13 @@ from lofi.channel._alike import (
     title_alikeness,
     words_alike,
 )
-from lofi.channel._classify import COMMENT_CATEGORIES, GUESSING, Guess, classify, classify_all
+from lofi.channel._classify import (
+    COMMENT_CATEGORIES,
+    GUESSING,
+    Guess,
+    classify,
+    classify_all,
+)
 from lofi.channel._comments import (
     COMMENT_LISTINGS,
     MODERATIONS,
@@ -32,7 +41,13 @@ from lofi.channel._comments import (
     send_reply,
     set_comment_state,
 )
-from lofi.channel._distributor import Sheet, next_isrc, read_isrc, read_upc, sheet_csv
+from lofi.channel._distributor import (
+    Sheet,
+    next_isrc,
+    read_isrc,
+    read_upc,
+    sheet_csv,
+)
 from lofi.channel._experiments import (
     EXPERIMENT_KINDS,
     EXPERIMENT_MEASURES,
@@ -46,7 +61,11 @@ from lofi.channel._experiments import (
     evidence,
     judge,
 )
-from lofi.channel._feed import Episode, Show, feed_xml
+from lofi.channel._feed import (
+    Episode,
+    Show,
+    feed_xml,
+)
 from lofi.channel._figures import (
     FIGURE_PARTS,
     METRICS,
@@ -64,7 +83,11 @@ from lofi.channel._figures import (
     reach_readings,
     read_figures,
 )
-from lofi.channel._grammar import Grammar, read_grammar, shipped_grammar
+from lofi.channel._grammar import (
+    Grammar,
+    read_grammar,
+    shipped_grammar,
+)
 from lofi.channel._groups import (
     CONFIDENCE,
     FEWEST,
@@ -106,7 +129,12 @@ from lofi.channel._listing import (
     with_chapters,
     write_listing,
 )
-from lofi.channel._media import Encoding, Picture, read_encoding, read_picture
+from lofi.channel._media import (
+    Encoding,
+    Picture,
+    read_encoding,
+    read_picture,
+)
 from lofi.channel._oauth import (
     FIGURES,
     MANAGE,
@@ -150,8 +178,14 @@ from lofi.channel._replies import (
     reply_facts,
     suggest_reply,
 )
-from lofi.channel._rewrite import Endpoint, rewrite
-from lofi.channel._site import SiteTrack, site_pages
+from lofi.channel._rewrite import (
+    Endpoint,
+    rewrite,
+)
+from lofi.channel._site import (
+    SiteTrack,
+    site_pages,
+)
 from lofi.channel._slots import (
     WEEKDAYS,
     Conflict,

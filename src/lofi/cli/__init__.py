@@ -14,6 +14,7 @@ import typer
 
 from lofi import __version__
 from lofi.brief import (
+    AMBIENCES,
     BPM_RANGE,
     DENSITIES,
     DURATION_RANGE_S,
@@ -183,6 +184,14 @@ Template = Annotated[
     str | None,
     typer.Option(help="; ".join(f"{name}: {what}" for name, what in TEMPLATES.items()) + "."),
 ]
+Ambience = Annotated[
+    str | None,
+    typer.Option(
+        help="Around the music: "
+        + "; ".join(f"{name}: {what}" for name, what in AMBIENCES.items())
+        + f". {next(iter(AMBIENCES))} if left out."
+    ),
+]
 ModelPath = Annotated[
     Path | None,
     typer.Option(
@@ -211,6 +220,7 @@ def _brief(
     density: str | None,
     palette: str | None = None,
     template: str | None = None,
+    ambience: str | None = None,
 ) -> Brief:
     import secrets
 
@@ -234,6 +244,7 @@ def _brief(
         parts=None if instruments is None else read_parts(instruments),
         swing=None if swing is None else read_swing(swing),
         density=density,
+        ambience=ambience,
     )
 
 
@@ -265,6 +276,7 @@ def make(
     density: Density = None,
     palette: Palette = None,
     template: Template = None,
+    ambience: Ambience = None,
     model: ModelPath = None,
     temperature: Temperature = None,
     top_k: TopK = None,
@@ -296,6 +308,7 @@ def make(
         density=density,
         palette=palette,
         template=template,
+        ambience=ambience,
     )
     brief.settled()  # a wrong brief is told before any work begins
     from lofi import studio
@@ -465,6 +478,7 @@ def batch(
     density: Density = None,
     palette: Palette = None,
     template: Template = None,
+    ambience: Ambience = None,
     model: ModelPath = None,
     temperature: Temperature = None,
     top_k: TopK = None,
@@ -495,6 +509,7 @@ def batch(
         density=density,
         palette=palette,
         template=template,
+        ambience=ambience,
     )
     brief.settled()  # a wrong brief is told before any work begins
     from lofi import studio

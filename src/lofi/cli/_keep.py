@@ -123,6 +123,40 @@ def check_database(json_: Json = False, config: Config = None) -> None:
         )
 
 
+@db_app.command()
+def backup(
+    out: Annotated[Path, typer.Argument(help="The file to write; it must not be there yet.")],
+    json_: Json = False,
+    config: Config = None,
+) -> None:
+    """Copy the database as of this moment into one file, beside a running server.
+
+    It holds what the studio remembers, not the files of tracks (data/studio/storage) nor models.
+    PostgreSQL has pg_dump. To go back: stop the studio, put the file in the place of studio.db,
+    delete studio.db-wal, studio.db-shm and queues.db, and start it.
+
+    Example: lofi db backup studio-2026-07-01.db
+    """
+    import shutil
+
+    from lofi import studio
+
+    if out.exists():
+        raise InputError(f"{out} is there already. Choose another name.")
+    aside = out.with_name(f".{out.name}.part")
+    with opened(config) as house:
+        file, size, _ = studio.keeping.backup(house, actor=ACTOR)
+        with file:
+            try:
+                with aside.open("wb") as to:
+                    shutil.copyfileobj(file, to, 2**20)
+                aside.rename(out)
+            finally:
+                aside.unlink(missing_ok=True)
+    told = {"path": str(out), "bytes": size}
+    say(json.dumps(told) if json_ else f"{out}: {size / 1e6:,.1f} MB. Keep the storage with it.")
+
+
 # The storage -----------------------------------------------------------------------------------
 
 
@@ -147,18 +181,16 @@ def gc(
 ) -> None:
     """Delete files that no job or track names, and those of tracks deleted over 30 days ago.
 
-    What was written in the last hour stays: its record may be on its way. Safe beside a server.
+    Previews go after a day, and MIDI files that were sent to go on from after a week. What was
+    written in the last hour stays: its record may be on its way. Safe beside a server.
 
     Example: lofi storage gc --dry-run
     """
     from lofi import studio
 
     with opened(config) as house:
-        purged: list[str] = []
-        if not dry_run:
-            with house.database.write() as session:
-                purged = studio.tracks.purge(session, actor=ACTOR)
-        found = studio.collect_garbage(house.storage, house.named_blobs, dry_run=dry_run)
+        collected = studio.keeping.collect(house, dry_run=dry_run, actor=ACTOR)
+    found, purged = collected.garbage, list(collected.purged)
     if json_:
         told = {"files": found.count, "bytes": found.bytes, "kept": found.kept, "purged": purged}
         left = {"leftovers": found.leftovers, "leftover_bytes": found.leftover_bytes}
@@ -241,7 +273,7 @@ def password(
             if getpass.getpass("Once more: ") != given:
                 raise InputError("the two are not the same. Nothing was changed; try again.")
         else:
-            given = sys.stdin.readline().rstrip("\n")
+            given = sys.stdin.readline().rstrip("\r\n")
         with house.database.write() as session:
             studio.access.set_password(session, given, actor=ACTOR)
     say("The password is set: log in with it at /login.")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -141,7 +145,8 @@ def train(
     Needs the extra packages: pip install 'lofi-empire\[train]'. Checkpoints are written as it goes;
     started again, it goes on from the last. At every evaluation it plays the same eight bars into
     samples/ of the model folder; `tensorboard --logdir models` shows them beside the curves. It
-    stops early when validation no longer gets better, and exports the best weights.
+    stops early when validation no longer gets better, and exports the best weights. Ctrl-C (or
+    SIGTERM) writes a checkpoint after the step it is at, and ends; a second one ends at once.
 
     A few hundred files or fewer: lofi train --from shipped --out models/mine
 
@@ -152,9 +157,10 @@ def train(
     settings = studio.load_settings(config)
     folder = out or settings.paths.model
     first = studio.processes()[0] == 0  # of those that torchrun started, only one speaks
-    with bars("train") if first else nullcontext() as report:
+    with bars("train") if first else nullcontext() as report, _stopping() as stop:
 
         def told(p: Any) -> None:
+            stop.has_begun = True
             if report is None:
                 return
             loss = f"  loss {p.loss:.3f}" if p.loss is not None else ""
@@ -175,6 +181,7 @@ def train(
             fresh=fresh,
             progress=told,
             warn=warn,
+            stop=stop,
         )
     if not first:
         return
@@ -189,6 +196,44 @@ def train(
         f"{trained['val_bits_per_note']:.2f} bits per note\n"
         f"generate with it: lofi make --model {folder}"
     )
+
+
+class _Stop:
+    """Whether the run shall end after its next step."""
+
+    def __init__(self) -> None:
+        self.has_begun = self.asked = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+
+@contextmanager
+def _stopping() -> Iterator[_Stop]:
+    """The first signal to stop waits for the step's end, a second one does not.
+
+    Before the first step, and where several processes train together (which would not all hear of
+    it at the same step), each ends at once.
+    """
+    from lofi import studio
+
+    stop = _Stop()
+
+    def hear(_signal: int, _frame: object) -> None:
+        if stop.asked or not stop.has_begun:
+            raise KeyboardInterrupt
+        stop.asked = True
+        os.write(2, b"stopping after this step, with a checkpoint; once more ends it at once\n")
+
+    if studio.processes()[1] > 1 or threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @learn_app.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lofi.music._analysis import Judgement, Measured, Quality, hear_chords, judge, measure
     from lofi.music._compose import compose, melody_windows
+    from lofi.music._course import Checkpoint, Course, Evaluated, read_course
     from lofi.music._dataset import Segments, content_hash, goes_to_validation, write_split
     from lofi.music._engine import SHIPPED, Model, open_model
     from lofi.music._evaluate import (
@@ -45,16 +46,26 @@ if TYPE_CHECKING:
     from lofi.music._plan import draw_plan, draw_progression
     from lofi.music._recognise import notes_by_part
     from lofi.music._sample import Sampling
-    from lofi.music._source import KEPT, Source, brief_for, read_source
+    from lofi.music._source import (
+        KEPT,
+        Outline,
+        Source,
+        brief_for,
+        outline,
+        parts_to_write,
+        read_source,
+    )
     from lofi.music._statistics import DIVERSITY, FIGURES, Figure, diversity, statistics
     from lofi.music._theory import key_of_chords, read_chords
     from lofi.music._tokens import decode, decode_bars, encode, segments, vocabulary
     from lofi.music._train import (
+        ORIGIN_FILE,
         Architecture,
         Finetuning,
         Progress,
         Recipe,
         all_corpora,
+        missing_packages,
         processes,
         train,
     )
@@ -62,6 +73,7 @@ if TYPE_CHECKING:
 _HOME = {
     "_analysis": ("Judgement", "Measured", "Quality", "hear_chords", "judge", "measure"),
     "_compose": ("compose", "melody_windows"),
+    "_course": ("Checkpoint", "Course", "Evaluated", "read_course"),
     "_dataset": ("Segments", "content_hash", "goes_to_validation", "write_split"),
     "_engine": ("SHIPPED", "Model", "open_model"),
     "_evaluate": (
@@ -78,34 +90,33 @@ _HOME = {
     "_plan": ("draw_plan", "draw_progression"),
     "_recognise": ("notes_by_part",),
     "_sample": ("Sampling",),
-    "_source": ("KEPT", "Source", "brief_for", "read_source"),
+    "_source": (
+        *("KEPT", "Outline", "Source", "brief_for", "outline", "parts_to_write"),
+        "read_source",
+    ),
     "_statistics": ("DIVERSITY", "FIGURES", "Figure", "diversity", "statistics"),
     "_theory": ("key_of_chords", "read_chords"),
     "_tokens": ("decode", "decode_bars", "encode", "segments", "vocabulary"),
     "_train": (
-        "Architecture",
-        "Finetuning",
-        "Progress",
-        "Recipe",
-        "all_corpora",
-        "processes",
-        "train",
+        *("ORIGIN_FILE", "Architecture", "Finetuning", "Progress", "Recipe", "all_corpora"),
+        *("missing_packages", "processes", "train"),
     ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "ADHERENCE", "COPIED_NOTES", "DIVERSITY", "FIGURES", "KEPT", "MOOD_FEATURES", "SHIPPED",
-    "Architecture", "Bounds", "Composition", "Estimate", "Figure", "Finetuning", "Judgement",
-    "Markov", "Measured", "Model", "MoodClassifier", "Progress", "Quality", "Recipe",
-    "RejectedError", "Sampling", "Segments", "Source", "adherence", "all_corpora", "brief_for",
-    "compose", "content_hash", "cross_validated", "decode", "decode_bars", "distance", "diversity",
-    "draw_plan", "draw_progression", "encode", "estimate", "excerpt", "generate",
-    "goes_to_validation", "half_split", "hear_chords", "hearing", "judge", "key_of_chords",
-    "labelled_chords", "labelled_mood", "measure", "melody_windows", "midi_bytes", "mood_features",
-    "notes_by_part", "open_model", "processes", "ratio", "read_chords", "read_midi", "read_source",
-    "segments", "statistics", "surprise", "train", "vocabulary", "write_split", "write_untold",
-    "write_with_chain",
+    "ADHERENCE", "COPIED_NOTES", "DIVERSITY", "FIGURES", "KEPT", "MOOD_FEATURES", "ORIGIN_FILE",
+    "SHIPPED", "Architecture", "Bounds", "Checkpoint", "Composition", "Course", "Estimate",
+    "Evaluated", "Figure", "Finetuning", "Judgement", "Markov", "Measured", "Model",
+    "MoodClassifier", "Outline", "Progress", "Quality", "Recipe", "RejectedError", "Sampling",
+    "Segments", "Source", "adherence", "all_corpora", "brief_for", "compose", "content_hash",
+    "cross_validated", "decode", "decode_bars", "distance", "diversity", "draw_plan",
+    "draw_progression", "encode", "estimate", "excerpt", "generate", "goes_to_validation",
+    "half_split", "hear_chords", "hearing", "judge", "key_of_chords", "labelled_chords",
+    "labelled_mood", "measure", "melody_windows", "midi_bytes", "missing_packages", "mood_features",
+    "notes_by_part", "open_model", "outline", "parts_to_write", "processes", "ratio", "read_chords",
+    "read_course", "read_midi", "read_source", "segments", "statistics", "surprise", "train",
+    "vocabulary", "write_split", "write_untold", "write_with_chain",
 ]  # fmt: skip
 
 

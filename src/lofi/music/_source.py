@@ -69,6 +69,27 @@ class Source:
     repairs: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a brief wants to know of a source: enough to order by, without its notes."""
+
+    name: str
+    parts: tuple[str, ...]
+    bars: int
+    bpm: float
+    key: Key | None
+    mood: str | None
+    swing: float
+
+
+def outline(source: Source) -> Outline:
+    """What a brief wants to know of it."""
+    return Outline(
+        source.name, tuple(source.parts), source.bars, source.bpm, source.key, source.mood,
+        source.swing,
+    )  # fmt: skip
+
+
 def read_source(path: Path) -> Source:
     """Read and hear a MIDI file. Raises InputError, with the reason, if it is none in 4/4."""
     try:
@@ -163,10 +184,10 @@ def _written(source: Source, part: str, first_bar: int, bars: int) -> Notes:
     return clipped(only(found, inside), bars * TICKS_PER_BAR)
 
 
-def brief_for(source: Source, asked: Brief, *, vary: bool) -> Brief:
+def brief_for(source: Source | Outline, asked: Brief, *, vary: bool) -> Brief:
     """The settled brief of a continuation or a variation: what is left open is as in the source.
 
-    Raises InputError for what cannot be asked of it.
+    Raises InputError for what cannot be asked of it, and if no two bars are left to go on in.
     """
     fixed = ["key"] if source.key and asked.key != source.key else []
     if vary:
@@ -197,7 +218,45 @@ def brief_for(source: Source, asked: Brief, *, vary: bool) -> Brief:
         raise InputError(f"{source.name}: {error}") from error
     if vary:  # it is as long as the source, however short that is
         settled = replace(settled, duration_s=source.bars * 240 / bpm + TAIL_S)
+    else:
+        new = bars_to_write(source, settled)
+        if asked.form:
+            form_bars(asked.form, new)
     return replace(settled, form=asked.form)
+
+
+def bars_to_write(source: Source | Outline, brief: Brief) -> int:
+    """The bars that a continuation adds. Raises InputError if they are fewer than two."""
+    assert brief.bpm
+    assert brief.duration_s
+    new = fit_bars(brief.duration_s, brief.bpm) - source.bars
+    if new < 2:
+        least = (source.bars + 2) * 240 / brief.bpm + TAIL_S
+        raise InputError(
+            f"{source.name} has {source.bars} bars, which fill {brief.duration_s:.0f} s already. "
+            f"Give a duration of {least:.0f} s or more."
+        )
+    return new
+
+
+def parts_to_write(source: Source | Outline, brief: Brief, keep: Sequence[str]) -> list[str]:
+    """The parts that a variation writes anew, those to `keep` being as they are in the source.
+
+    Raises InputError if the source lacks a part to keep, or if nothing is left to write.
+    """
+    kept = [p for p in PARTS if p in keep]
+    if missing := [p for p in kept if p not in source.parts]:
+        raise InputError(
+            f"{source.name} has no {' and no '.join(missing)} to keep; it has "
+            f"{', '.join(source.parts)}."
+        )
+    new = [p for p in brief.parts or source.parts if p not in kept]
+    if not new:
+        raise InputError(
+            f"nothing is left to write: all of {', '.join(kept)} are kept. Keep fewer, or name "
+            "other instruments to add."
+        )
+    return new
 
 
 # Continuing ----------------------------------------------------------------------------------
@@ -211,14 +270,8 @@ def continuation(source: Source, brief: Brief) -> Draft:
     assert brief.bpm
     assert brief.key
     assert brief.duration_s
-    bars = fit_bars(brief.duration_s, brief.bpm)
-    new = bars - source.bars
-    if new < 2:
-        least = (source.bars + 2) * 240 / brief.bpm + TAIL_S
-        raise InputError(
-            f"{source.name} has {source.bars} bars, which fill {brief.duration_s:.0f} s already. "
-            f"Give a --duration of {least:.0f} s or more."
-        )
+    new = bars_to_write(source, brief)
+    bars = source.bars + new
     chance = random.Random(subseed(brief.seed, "continuation"))
     symbols = _symbols(source, brief)
     last = next((s.name for s in reversed(source.sections) if s.name in ("A", "A'", "B")), None)
@@ -327,17 +380,7 @@ def variation(source: Source, brief: Brief, keep: Sequence[str]) -> Draft:
     assert brief.bpm
     assert brief.key
     kept = tuple(p for p in PARTS if p in keep)
-    if missing := [p for p in kept if p not in source.parts]:
-        raise InputError(
-            f"{source.name} has no {' and no '.join(missing)} to keep; it has "
-            f"{', '.join(source.parts)}."
-        )
-    new = [p for p in brief.parts or source.parts if p not in kept]
-    if not new:
-        raise InputError(
-            f"nothing is left to write: all of {', '.join(kept)} are kept. Name fewer with --keep, "
-            "or others to add with --instruments."
-        )
+    new = parts_to_write(source, brief, keep)
     added = [p for p in new if p not in source.parts]
     sections = []
     for section in _with_chords(source.sections, _symbols(source, brief)):

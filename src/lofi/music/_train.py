@@ -7,6 +7,7 @@ Under `torchrun` all processes call `train` alike: the first one writes, the oth
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import math
 import os
@@ -21,6 +22,7 @@ import numpy as np
 
 from lofi.brief import InputError, LofiError
 from lofi.music._bpe import Bpe
+from lofi.music._course import LOG_FILE
 from lofi.music._dataset import Augment, Dropout, Segments, Variation
 from lofi.music._engine import CARD_FILE, GRAPH_FILE, MERGES_FILE, WEIGHTS_FILE, Model
 from lofi.music._tokens import vocabulary
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 
     Draw = Callable[[symusic.Score, Path], None]
 
-_ORIGIN_FILE = "origin.json"  # which model a run in this folder started from
+ORIGIN_FILE = "origin.json"  # which model a run in this folder started from
+_PACKAGES = ("accelerate", "onnx", "onnx_ir", "safetensors", "tensorboard", "torch", "transformers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,11 @@ def processes() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def missing_packages() -> list[str]:
+    """The packages of the extra `train` that are not installed. Imports none of them."""
+    return [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+
+
 def train(
     dataset: Path,
     out: Path,
@@ -153,14 +161,16 @@ def train(
     fresh: bool = False,
     progress: Callable[[Progress], None] | None = None,
     draw: Draw | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
     """Train on `dataset`/{train,val} into `out` and export the best weights; gives the model card.
 
     With `base` it goes on from that model's weights and keeps its architecture and merges. `tier`
     says in the card whether the model may be passed on (`ship`) or is for tests alone. Goes on from
     the newest checkpoint in `out` unless `fresh`, which removes what is there. `draw` makes a
-    picture of a sample. Raises InputError for a data set that cannot be used, a checkpoint of
-    another size or origin, LofiError if torch is missing.
+    picture of a sample. `stop` is asked after each step: once it says yes, a checkpoint is written
+    and KeyboardInterrupt raised, so that no step is lost. Raises InputError for a data set that
+    cannot be used, a checkpoint of another size or origin, LofiError if torch is missing.
     """
     try:
         import torch
@@ -251,7 +261,7 @@ def train(
     chosen = np.linspace(0, len(val) - 1, min(recipe.eval_segments, len(val))).astype(int)
     arch = {"family": "gpt2", **asdict(architecture), "vocab_size": len(bpe)}
     play = partial(audition, arch=arch, bpe=bpe) if recipe.samples else None
-    conductor = Conductor(recipe, out, play, draw, progress)
+    conductor = Conductor(recipe, out, play, draw, progress, stop)
     moved = optimizer(model, recipe)
     trainer = Trainer(
         train=splits["train"],
@@ -272,6 +282,8 @@ def train(
         trainer.state = state  # it had come to its end
     else:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if conductor.stopped:
+            raise KeyboardInterrupt
     state = trainer.state
     decay_from, _ = recipe.course(evaluations(state.log_history))
     best = from_first(lambda: _best(state, out))
@@ -404,11 +416,11 @@ def _begin(
     fresh: bool,
 ) -> Bpe:
     """Clear the folder if asked to, and give the merges: found there, the base's, or learnt."""
-    origin, merges = out / _ORIGIN_FILE, out / MERGES_FILE
+    origin, merges = out / ORIGIN_FILE, out / MERGES_FILE
     if fresh:
         for old in (*out.glob("checkpoint-*"), out / "samples"):
             shutil.rmtree(old, ignore_errors=True)
-        for path in (origin, merges):
+        for path in (origin, merges, out / LOG_FILE):
             path.unlink(missing_ok=True)
     begun = json.loads(origin.read_text()) if origin.is_file() else _origin(None)
     if begun != _origin(base) and any(out.glob("checkpoint-*")):

@@ -5,6 +5,7 @@ Imports torch: only training does.
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ import transformers
 from torch.nn.functional import cross_entropy
 
 from lofi.music._bpe import Bpe
+from lofi.music._course import LOG_FILE, SAMPLES
 from lofi.music._dataset import Augment, Dropout, Segments, bits_per_note, music_tables
 from lofi.music._muon import Muon
 from lofi.music._tokens import vocabulary
@@ -190,12 +192,15 @@ class Conductor(transformers.TrainerCallback):
         play: Callable[[dict[str, np.ndarray]], tuple[Any, dict[str, float]]] | None,
         draw: Draw | None,
         progress: Callable[[Progress], None] | None,
+        stop: Callable[[], bool] | None,
     ) -> None:
         self._recipe = recipe
         self._out = out
         self._play = play
         self._draw = draw
         self._progress = progress
+        self._stop = stop
+        self.stopped = False
         self._last: dict[str, float] = {}
         self._began = (0, 0.0)
         self.decay_from = recipe.steps
@@ -223,6 +228,10 @@ class Conductor(transformers.TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         self._last.update(logs or {})
+        if state.is_world_process_zero:
+            told = {"step": state.global_step, "of": state.max_steps, "at": round(time.time(), 1)}
+            with (self._out / LOG_FILE).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(told | (logs or {})) + "\n")
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Any = None, model: Any = None, **_: Any
@@ -239,6 +248,8 @@ class Conductor(transformers.TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_save = True
+        elif self._stop and self._stop():
+            self.stopped = control.should_save = control.should_training_stop = True
         if not (self._progress and state.is_world_process_zero):
             return
         step, began = self._began
@@ -256,7 +267,7 @@ class Conductor(transformers.TrainerCallback):
     def _sample(self, play: Any, model: Any, step: int) -> None:
         weights = {n: w.detach().float().cpu().numpy() for n, w in model.state_dict().items()}
         score, figures = play(weights)
-        folder = self._out / "samples"
+        folder = self._out / SAMPLES
         folder.mkdir(exist_ok=True)
         path = folder / f"step-{step:05d}.mid"
         score.dump_midi(path)

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from symusic import Score
 
     from lofi.picture._charts import Panel
+    from lofi.picture._evaluation import STYLE as EVALUATION_STYLE
 
 __all__ = [
+    "EVALUATION_STYLE",
     "MIN_CAP_HEIGHT_SHARE",
     "MIN_CONTRAST",
     "Legibility",
     "Panel",
     "check_frame",
+    "evaluation_page",
     "render_cover",
     "render_histograms",
     "render_roll",
@@ -37,11 +40,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name != "Panel":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lofi.picture import _charts
+    if name == "Panel":
+        from lofi.picture import _charts
 
-    return _charts.Panel
+        return _charts.Panel
+    if name == "EVALUATION_STYLE":
+        from lofi.picture import _evaluation
+
+        return _evaluation.STYLE
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def render_video(
@@ -182,6 +189,13 @@ def write_evaluation(path: Path, report: Mapping[str, Any]) -> None:
     from lofi.picture import _evaluation
 
     _evaluation.write_evaluation(path, report)
+
+
+def evaluation_page(report: Mapping[str, Any]) -> str:
+    """The page that `write_evaluation` writes. Its one `<style>` holds EVALUATION_STYLE."""
+    from lofi.picture import _evaluation
+
+    return _evaluation.evaluation_page(report)
 
 
 def render_roll(path: Path, score: Score, *, title: str, palette: str = "midnight") -> None:

@@ -24,7 +24,7 @@ _TICK_PX = 10  # height of the line that marks one track
 
 _SHORT = {"model": "model", "composer": "rules", "markov": "Markov", "untold": "untold"}
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --paper: #fbf9f5; --card: #ffffff; --ink: #24212b;
   --soft: #6a6573; --line: #e3dfd8; --band: #4a9d7a; --good: #1e7d52; --bad: #b3362b;
   --model: #c85f00; --composer: #2f6fc4; --markov: #6d7683; --untold: #9048a8; --human: #2b8a63; }
@@ -94,7 +94,7 @@ def evaluation_page(report: Mapping[str, Json]) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Evaluation: {name}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<title>Evaluation: {name}</title>\n<style>{STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from lofi.brief import TAIL_S, InputError
+from lofi.brief import AMBIENCES, TAIL_S, InputError, one_of
 from lofi.sound import _effects as fx
 from lofi.sound import _fluidsynth, _kit, _mastering
+from lofi.sound._ambience import SURROUNDINGS, surround
 from lofi.sound._characters import Character, chance, draw_character
 from lofi.sound._filters import (
     SAMPLE_RATE,
@@ -24,7 +25,7 @@ from lofi.sound._filters import (
     low_shelf,
     lowpass,
 )
-from lofi.sound._score import PartNotes, kick_hits, let_ring, read_score
+from lofi.sound._score import PartNotes, excerpt, kick_hits, let_ring, read_score
 
 if TYPE_CHECKING:
     import symusic
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 RING_S = 0.6  # of the tail at full level before the last fade begins
 FADE_LEAST_S = TAIL_S - RING_S  # where the tail is short, the fade begins within the last bar
 FADE_IN_S = 0.002
+_CUT_FADE_S = 0.4  # where an excerpt breaks off
 
 _MIX_LUFS = -16.0  # what the tape sees
 _STEM_CEILING_DB = -1.0
@@ -182,6 +184,7 @@ def render(
     seed: int,
     tail_s: float = TAIL_S,
     soundfont: Path | None = None,
+    ambience: str | None = None,
     keep_stems: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Master:
@@ -191,15 +194,17 @@ def render(
     `bundle` (a key of `lofi.brief.BUNDLES`) and `seed` decide the effects; the same arguments give
     the same samples. The result lasts `bars * 240 / bpm + tail_s` seconds, at -14 LUFS and below
     -1 dBTP; what sounds at the end of the last bar rings through the tail and fades. Without a
-    `soundfont` the built-in instruments play. `progress` is called with the share done, 0 to 1.
+    `soundfont` the built-in instruments play. `ambience` is one of `lofi.brief.AMBIENCES`, the
+    first if left out; no stem has it. `progress` is called with the share done, 0 to 1.
 
-    Raises InputError for an empty score, an unusable track, an unknown bundle or a bad SoundFont;
+    Raises InputError for an empty score, an unusable track, an unknown name or a bad SoundFont;
     LofiError when a SoundFont is given and FluidSynth is not installed.
     """
     if bars < 1 or not bpm > 0:
         raise InputError(
             f"cannot render {bars} bars at {bpm:g} bpm: both must be positive numbers."
         )
+    around = SURROUNDINGS[one_of(ambience or next(iter(AMBIENCES)), AMBIENCES, "ambience")]
     tell = progress or (lambda _share: None)
     tell(0.0)
     character = draw_character(bundle, seed)
@@ -232,14 +237,43 @@ def render(
     tell(0.62)
     mix = _tape_and_console(mix, character, rng)
     tell(0.82)
-    mix = fx.add_crackle(
-        mix, rng("crackle"), per_second=character.crackle_per_s, level_db=character.crackle_db
-    )
-    mix = fx.add_hiss(mix, rng("hiss"), hiss_db=character.hiss_db, rumble_db=-64.0)
+    mix = surround(mix, rng("ambience"), around)
+    if around.vinyl:
+        mix = fx.add_crackle(
+            mix, rng("crackle"), per_second=character.crackle_per_s, level_db=character.crackle_db
+        )
+        mix = fx.add_hiss(mix, rng("hiss"), hiss_db=character.hiss_db, rumble_db=-64.0)
     mix = fx.fade_ends(mix, fade_in_s=FADE_IN_S, ring_until_s=ring_until_s)
     samples, lufs, peak_db = _mastering.master(mix)
     tell(1.0)
     return Master(samples, SAMPLE_RATE, lufs, peak_db, _finished_stems(stems, ring_until_s))
+
+
+def render_excerpt(
+    score: symusic.Score,
+    *,
+    from_bar: int,
+    length_s: float,
+    bars: int,
+    bpm: float,
+    **how: Any,
+) -> Master:
+    """As `render` does it, but only `length_s` seconds from `from_bar` on, faded where it is cut.
+
+    What is heard is played anew: where the tape wavers and the vinyl crackles is not where it does
+    in the whole piece. It begins earlier, or is shorter, where the score is too short.
+    """
+    bar_s = 240.0 / bpm
+    needed = min(bars, math.ceil((length_s + RING_S) / bar_s))
+    first = max(0, min(from_bar, bars - needed))
+    part = excerpt(score, first_bar=first, bars=needed)
+    # What rings on after the last bar is wanted only where the piece itself ends before the cut.
+    tail_s = max(FADE_LEAST_S, length_s - needed * bar_s)
+    played = render(part, bars=needed, bpm=bpm, tail_s=tail_s, **how)
+    samples = played.samples[:, : round(length_s * SAMPLE_RATE)].copy()
+    fade = round(_CUT_FADE_S * SAMPLE_RATE)
+    samples[:, -fade:] *= np.cos(np.linspace(0, np.pi / 2, fade, dtype=np.float32)) ** 2
+    return Master(samples, played.rate, played.lufs, played.true_peak_db)
 
 
 def measure(samples: NDArray[Any], rate: int) -> tuple[float, float]:

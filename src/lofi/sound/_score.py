@@ -44,6 +44,31 @@ def _part_of(track: Any) -> str:
     )
 
 
+def excerpt(score: symusic.Score, *, first_bar: int, bars: int) -> symusic.Score:
+    """Some bars of a score in 4/4 as a score of its own; what sounds as they begin is cut there."""
+    import symusic
+
+    ticks = score.to("tick")
+    bar = 4 * ticks.ticks_per_quarter
+    start, stop = first_bar * bar, (first_bar + bars) * bar
+    early = ticks.ticks_per_quarter // 8  # a drum this early was meant for the first beat
+    part = symusic.Score(ticks.ticks_per_quarter)
+    for track in ticks.tracks:
+        kept = symusic.Track(name=track.name, program=track.program, is_drum=track.is_drum)
+        for note in track.notes:
+            begin, end = max(note.time, start), min(note.time + note.duration, stop)
+            if (
+                note.time < stop
+                and end > begin
+                and (note.time >= start - early or not track.is_drum)
+            ):
+                kept.notes.append(
+                    symusic.Note(begin - start, end - begin, note.pitch, note.velocity)
+                )
+        part.tracks.append(kept)
+    return part
+
+
 def read_score(score: symusic.Score, *, bars: int, bpm: float) -> dict[str, PartNotes]:
     """The notes of every part that plays, parts in the order of `lofi.brief.PARTS`.
 

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from lofi.studio import _experiments as experiments
     from lofi.studio import _figures as figures
     from lofi.studio import _jobs as jobs
+    from lofi.studio import _keeping as keeping
     from lofi.studio import _listings as listings
     from lofi.studio import _models as models
+    from lofi.studio import _presets as presets
+    from lofi.studio import _prompts as prompts
     from lofi.studio import _releases as releases
     from lofi.studio import _remakes as remakes
     from lofi.studio import _rounds as rounds
     from lofi.studio import _slots as slots
     from lofi.studio import _tracks as tracks
+    from lofi.studio import _trainings as trainings
     from lofi.studio import _uploads as uploads
     from lofi.studio._accounts import YouTubeError
     from lofi.studio._answers import KeyReusedError, once
@@ -55,9 +59,10 @@ if TYPE_CHECKING:
     from lofi.studio._preflight import Preflight, preflight
     from lofi.studio._queue import lanes_of
     from lofi.studio._reading import tokenize
-    from lofi.studio._settings import Settings, default_settings, load_settings
-    from lofi.studio._stages import INTERNAL, STAGES, Report, Stage, run_stage, stage_key
-    from lofi.studio._stats import FIGURES, corpus_stats, draw_stats
+    from lofi.studio._samples import hear
+    from lofi.studio._settings import RANGES, Settings, default_settings, load_settings, pinned
+    from lofi.studio._stages import INTERNAL, PREVIEW, STAGES, Report, Stage, run_stage, stage_key
+    from lofi.studio._stats import FIGURES, corpus_stats, data_set, draw_stats, spread
     from lofi.studio._storage import collect_garbage
     from lofi.studio._studio import WRITABLE, Studio, lock_folder, open_database, open_studio
     from lofi.studio._timeline import TimedChord, TimedNote, TimedSection, Timeline, read_timeline
@@ -152,13 +157,17 @@ _HOME = {
     ),
     "_queue": ("lanes_of",),
     "_reading": ("tokenize",),
+    "_samples": ("hear",),
     "_settings": (
+        "RANGES",
         "Settings",
         "default_settings",
         "load_settings",
+        "pinned",
     ),
     "_stages": (
         "INTERNAL",
+        "PREVIEW",
         "STAGES",
         "Report",
         "Stage",
@@ -168,7 +177,9 @@ _HOME = {
     "_stats": (
         "FIGURES",
         "corpus_stats",
+        "data_set",
         "draw_stats",
+        "spread",
     ),
     "_storage": ("collect_garbage",),
     "_studio": (
@@ -203,13 +214,17 @@ _MODULES = {
     "experiments": "_experiments",
     "figures": "_figures",
     "jobs": "_jobs",
+    "keeping": "_keeping",
     "listings": "_listings",
     "models": "_models",
+    "presets": "_presets",
+    "prompts": "_prompts",
     "releases": "_releases",
     "remakes": "_remakes",
     "rounds": "_rounds",
     "slots": "_slots",
     "tracks": "_tracks",
+    "trainings": "_trainings",
     "uploads": "_uploads",
 }  # whose functions are used by the module's name
 
@@ -219,6 +234,8 @@ __all__ = [
     "FIGURES",
     "FULL_REPORT",
     "INTERNAL",
+    "PREVIEW",
+    "RANGES",
     "STAGES",
     "WRITABLE",
     "BatchResult",
@@ -263,6 +280,7 @@ __all__ = [
     "compose_corpus",
     "corpus_diversity",
     "corpus_stats",
+    "data_set",
     "default_settings",
     "deliver",
     "details",
@@ -272,9 +290,11 @@ __all__ = [
     "examine",
     "experiments",
     "figures",
+    "hear",
     "import_corpora",
     "jobs",
     "judge_upload",
+    "keeping",
     "lanes_of",
     "listings",
     "load_settings",
@@ -286,8 +306,11 @@ __all__ = [
     "open_database",
     "open_studio",
     "order_or_resume",
+    "pinned",
     "preflight",
+    "presets",
     "processes",
+    "prompts",
     "read_card",
     "read_entries",
     "read_head",
@@ -298,10 +321,12 @@ __all__ = [
     "rounds",
     "run_stage",
     "slots",
+    "spread",
     "stage_key",
     "tokenize",
     "tracks",
     "train_model",
+    "trainings",
     "under_way",
     "upcoming",
     "uploads",

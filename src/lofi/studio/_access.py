@@ -14,6 +14,7 @@ import hmac
 import ipaddress
 import re
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ _WELCOMED = "welcomed"
 PASSWORD = "password"  # the preference that holds the hash of one  # noqa: S105
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+_SESSION_ID = re.compile(r"[0-9a-f]{8,64}")
 _NOTED_EVERY = timedelta(minutes=1)
 
 SESSION = timedelta(days=30)  # since it was last used
@@ -43,6 +45,10 @@ PASSWORD_LENGTHS = (10, 200)
 # As OWASP's Password Storage Cheat Sheet gives them for scrypt: 32 MiB and a tenth of a second.
 _SCRYPT = {"n": 2**15, "r": 8, "p": 3}
 _SCRYPT_MEMORY = 64 * 2**20
+
+
+class WrongPasswordError(InputError):
+    """What was given is not the password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,51 @@ def _view(token: Token) -> dict[str, Any]:
 # The password and its sessions -----------------------------------------------------------------
 
 
+def change_password(
+    database: Database,
+    present: str,
+    password: str | None,
+    *,
+    actor: str,
+    agent: str | None = None,
+    stay_open: bool = True,
+) -> str | None:
+    """Set another password, or none for None, given the present one (anything where there is none).
+
+    Whoever was logged in is not any more; with `agent` a session is begun and its secret given.
+    Raises WrongPasswordError; InputError if the new one cannot be used, or if nobody would need
+    anything any more and the studio may not `stay_open`.
+    """
+    with database.read() as session:
+        kept = _kept(session)
+    right = kept is None or _is(present, kept)
+    secret = None
+    with database.write() as session:
+        if not right:
+            record(session, actor, "refused", "password", "dashboard")
+        elif _kept(session, lock=True) != kept:
+            raise ConflictError("the password was changed meanwhile. Log in with the new one.")
+        elif password is not None:
+            set_password(session, password, actor=actor)
+            if agent is not None:
+                secret = begin_session(session, agent)
+        else:
+            remove_password(session, actor=actor)
+            if not stay_open and not is_locked(session):
+                raise InputError(
+                    "the studio answers beyond this machine, so it needs a lock: make a token "
+                    "first, or set server.host to 127.0.0.1."
+                )
+    if not right:
+        raise WrongPasswordError("that is not the present password. Forgotten? `lofi password`.")
+    return secret
+
+
+def _kept(session: DatabaseSession, *, lock: bool = False) -> dict[str, Any] | None:
+    row = session.get(Preference, PASSWORD, with_for_update=lock or None)
+    return row.value if row else None
+
+
 def set_password(session: DatabaseSession, password: str, *, actor: str) -> None:
     """Set the password of the dashboard; whoever was logged in is not any more.
 
@@ -196,32 +247,62 @@ def should_welcome(session: DatabaseSession) -> bool:
     return not is_locked(session) and session.get(Preference, _WELCOMED) is None
 
 
-def log_in(database: Database, password: str, *, agent: str = "") -> str | None:
-    """The secret of a new session, for a cookie; None if the password is wrong or there is none."""
+def log_in(
+    database: Database, password: str, *, agent: str = "", instead_of: str = ""
+) -> str | None:
+    """The secret of a new session, for a cookie; None if the password is wrong or there is none.
+
+    The session whose secret is `instead_of`, which this browser had until now, ends.
+    """
     with database.read() as session:
-        row = session.get(Preference, PASSWORD)
-        kept = row.value if row else None
-    if kept is None or len(password) > PASSWORD_LENGTHS[1]:
+        kept = _kept(session)
+    if kept is None:
         return None
-    made = _stretched(password, base64.b64decode(kept["salt"]), kept["scrypt"])
-    right = hmac.compare_digest(made, base64.b64decode(kept["hash"]))
+    right = _is(password, kept)
     with database.write() as session:
         if not right:
             record(session, "nobody", "refused", "session", "password")
             return None
-        secret = secrets.token_urlsafe(32)
-        session.execute(sa.delete(Session).where(Session.expires_at <= now()))
-        session.add(Session(sha256=hash_of(secret), agent=agent[:300], expires_at=now() + SESSION))
-        record(session, OWNER, "began", "session", hash_of(secret)[:8])
+        if _kept(session) != kept:  # changed while this one was stretched
+            return None
+        if instead_of:
+            log_out(session, hash_of(instead_of), actor=OWNER)
+        return begin_session(session, agent)
+
+
+def begin_session(session: DatabaseSession, agent: str) -> str:
+    """The secret of a new session, for who gave the password; those that are over are forgotten."""
+    secret = secrets.token_urlsafe(32)
+    session.execute(sa.delete(Session).where(Session.expires_at <= now()))
+    session.add(Session(sha256=hash_of(secret), agent=agent[:300], expires_at=now() + SESSION))
+    record(session, OWNER, "began", "session", hash_of(secret)[:8])
     return secret
+
+
+def _is(password: str, kept: dict[str, Any]) -> bool:
+    """Whether a password is the one of which `kept` is kept. Takes a tenth of a second."""
+    if len(password) > PASSWORD_LENGTHS[1]:
+        return False
+    made = _stretched(password, base64.b64decode(kept["salt"]), kept["scrypt"])
+    return hmac.compare_digest(made, base64.b64decode(kept["hash"]))
+
+
+def end_others(session: DatabaseSession, mine: str | None, *, actor: str) -> int:
+    """End all sessions but that of this hash; gives how many ended."""
+    found = session.scalars(sa.select(Session).where(Session.sha256 != (mine or ""))).all()
+    for row in found:
+        session.delete(row)
+    if found:
+        record(session, actor, "ended", "session", "others", count=len(found))
+    return len(found)
 
 
 def log_out(session: DatabaseSession, session_sha256: str, *, actor: str) -> None:
     """End a session, by the hash of its secret or the first 8 digits of it; twice is once."""
-    found = session.scalars(
-        sa.select(Session).where(Session.sha256.startswith(session_sha256, autoescape=True))
-    ).all()
-    for row in found if len(session_sha256) >= 8 else ():
+    if not _SESSION_ID.fullmatch(session_sha256):
+        return
+    found = session.scalars(sa.select(Session).where(Session.sha256.startswith(session_sha256)))
+    for row in found.all():
         session.delete(row)
         record(session, actor, "ended", "session", row.sha256[:8])
 
@@ -261,8 +342,10 @@ def of_session(database: Database, secret: str) -> Principal | None:
 
 
 def _stretched(password: str, salt: bytes, cost: dict[str, int]) -> bytes:
+    # One spelling, whichever keyboard typed it.
+    text = unicodedata.normalize("NFKC", password)
     return hashlib.scrypt(
-        password.encode("utf-8", "surrogatepass"),
+        text.encode("utf-8", "surrogatepass"),
         salt=salt,
         maxmem=_SCRYPT_MEMORY,
         dklen=32,

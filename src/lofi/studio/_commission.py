@@ -6,15 +6,15 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lofi import __version__
-from lofi.brief import Brief, InputError, Key
+from lofi.brief import DURATION_RANGE_S, Brief, InputError, Key
 from lofi.channel import LANGUAGES, Grammar, check_languages, name_track, read_grammar
-from lofi.music import Model, Sampling, open_model
+from lofi.music import Model, Outline, Sampling, brief_for, open_model, parts_to_write
 from lofi.studio._files import sha256_of
 from lofi.studio._settings import Generation, Settings, Video, Wording
 
@@ -43,6 +43,30 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """A MIDI file that a track is made from: gone on from, or varied where `keep` names parts."""
+
+    sha256: str
+    outline: Outline
+    keep: tuple[str, ...] | None = None
+
+    def settled(self, asked: Brief) -> Brief:
+        """The brief of what is made from it. Raises InputError for what cannot be asked of it."""
+        brief = brief_for(self.outline, asked, vary=self.keep is not None)
+        if self.keep is not None:
+            parts_to_write(self.outline, brief, self.keep)
+        assert brief.duration_s
+        low, high = DURATION_RANGE_S
+        if not low <= brief.duration_s <= high:
+            raise InputError(
+                f"what is made from {self.outline.name} would last {brief.duration_s:.0f} s; a "
+                f"track lasts {low:g} seconds to {high / 60:g} minutes. Send a piece of another "
+                "length."
+            )
+        return brief
+
+
+@dataclass(frozen=True, slots=True)
 class Commission:
     """What a track is made from: the brief and all that decides how it turns out.
 
@@ -64,6 +88,7 @@ class Commission:
     video: Video
     words: Words = Words()
     take: int = 0
+    prompt: Prompt | None = None
     remake: Remake | None = None
 
     @property
@@ -97,17 +122,17 @@ class Commission:
     @property
     def sha256(self) -> str:
         """A hash of what makes the sound and the picture, whatever the track is called."""
-        told = json.dumps(
-            [
-                __version__,
-                asdict(self.brief),
-                asdict(self.sampling),
-                self.generation.best_of,
-                self.model_sha256,
-                self.soundfont_sha256,
-            ]
-        )
-        return hashlib.sha256(told.encode()).hexdigest()
+        told = [
+            __version__,
+            told_brief(self.brief),
+            asdict(self.sampling),
+            self.generation.best_of,
+            self.model_sha256,
+            self.soundfont_sha256,
+        ]
+        if self.prompt:
+            told.append([self.prompt.sha256, self.prompt.keep])
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     @property
     def picture_seed(self) -> int:
@@ -128,7 +153,9 @@ class Commission:
         for key in (found.asked.key, found.brief.key):
             if key is not None and Key.parse(str(key)) != key:
                 raise InputError(f"the commission cannot be read: there is no key {key!r}.")
-        if found.brief.settled() != found.brief:
+        # The form of a track that goes on from another is that of what follows, not of the whole.
+        whole = replace(found.brief, form=None) if found.prompt else found.brief
+        if whole.settled() != whole:
             raise InputError("the commission cannot be read: its brief is not settled.")
         return found
 
@@ -162,6 +189,7 @@ def commission(
     model_path: Path | None = None,
     soundfont: Path | None = None,
     keep_stems: bool = False,
+    prompt: Prompt | None = None,
 ) -> Commission:
     """Settle a brief and gather what decides the track.
 
@@ -169,7 +197,7 @@ def commission(
     """
     from lofi.picture import check_frame
 
-    settled = brief.settled()
+    settled = prompt.settled(brief) if prompt else brief.settled()
     check_frame(settings.video.width, settings.video.height, settings.video.fps)
     model = open_model(model_path)
     if soundfont is not None and not soundfont.is_file():
@@ -186,6 +214,7 @@ def commission(
         generation=settings.generation,
         video=settings.video,
         words=read_words(settings.listing),
+        prompt=prompt,
     )
     # A duration of 32 would come back from its journey as 32.0 and be told so in `track.json`.
     return Commission.from_json(gathered.to_json())
@@ -205,6 +234,14 @@ def read_words(wording: Wording) -> Words:
             raise InputError(f"{path} cannot be read as templates: {error}.") from error
     check_languages(wording.languages, read_grammar(text, str(path)))
     return Words(text if text.strip() else "", wording.languages)
+
+
+def told_brief(brief: Brief) -> dict[str, Any]:
+    """A settled brief as values; an ambience that is not asked for is no part of it."""
+    told = asdict(brief)
+    if brief.ambience is None:
+        del told["ambience"]
+    return told
 
 
 # Dataclasses as JSON values ----------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from lofi.brief import InputError
 from lofi.music import Finetuning, Recipe
 from lofi.studio._files import read_json, write_bytes, write_json
 from lofi.studio._metadata import Entry, read_entries, read_head
+from lofi.studio._trainings import claimed
 
 FEW_FILES = 20  # below this a model learns a corpus by heart rather than from it
 MANY_TIMES = 60  # so often may each segment be read; the shipped model read each about ten times
@@ -112,7 +114,8 @@ def train_model(
     """Train on a data set (see `lofi.music.train`), and put its melodies beside the model.
 
     `base` is a model to start from, a folder or "shipped"; the recipe is then that of `finetuning`.
-    `steps` goes before the recipe's. With `ship` the checkpoint is marked as one that may be passed
+    `steps` goes before the recipe's. Only one process at a time trains in a folder: ConflictError
+    names the other. With `ship` the checkpoint is marked as one that may be passed
     on; a data set or base that holds a corpus which may not raises InputError before any work.
     `warn` is told in a sentence when there is little to learn from.
     """
@@ -143,21 +146,23 @@ def train_model(
     first, count = processes()
     if warn and first == 0 and (told := _little(described, recipe, model is not None, count)):
         warn(told)
-    card = train(
-        dataset,
-        out,
-        recipe=recipe,
-        base=model,
-        tier="ship" if ship else "test",
-        draw=_draw_roll,
-        **options,
-    )
-    if first == 0:
-        if model and model.melodies.is_file():
-            both = merge_libraries(load_library(model.melodies), load_library(melodies))
-            save_library(both, out / "melodies.npz")
-        else:
-            write_bytes(out / "melodies.npz", melodies.read_bytes())
+    # Of those that torchrun started, the first one stands for all.
+    with claimed(out) if first == 0 else nullcontext():
+        card = train(
+            dataset,
+            out,
+            recipe=recipe,
+            base=model,
+            tier="ship" if ship else "test",
+            draw=_draw_roll,
+            **options,
+        )
+        if first == 0:
+            if model and model.melodies.is_file():
+                both = merge_libraries(load_library(model.melodies), load_library(melodies))
+                save_library(both, out / "melodies.npz")
+            else:
+                write_bytes(out / "melodies.npz", melodies.read_bytes())
     return card
 
 

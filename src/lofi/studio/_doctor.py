@@ -6,6 +6,7 @@ is a finding, and the next check goes on in a fresh process. What is checked sta
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import re
@@ -60,6 +61,7 @@ def examine(
     credentials: Path | None = None,
     soundfonts: Sequence[Path] = (),
     limit_s: float = LIMIT_S,
+    within_s: float = math.inf,
     progress: Callable[[float, str], None] | None = None,
 ) -> list[Finding]:
     """Look at everything the studio can use; never raises for what it finds.
@@ -67,7 +69,8 @@ def examine(
     `database` and `redis` are addresses, `schema` the revision the database's tables should be at,
     `storage` a function that tries the storage and says what it is or raises: those of the settings
     where left out. `credentials` is the YouTube OAuth file, `soundfonts` those that the user plays.
-    `progress` gets the share done and the name of what is looked at next. Passwords of the
+    `progress` gets the share done and the name of what is looked at next. What there is no time for
+    `within_s` seconds is told as not looked at. Passwords of the
     addresses appear in no finding.
     """
     house = settings.studio
@@ -81,20 +84,28 @@ def examine(
     tell = progress or (lambda _share, _name: None)
     found: list[Finding] = []
     apart = _Apart(scope, limit_s)
+    until = time.monotonic() + within_s
     try:
         for done, (name, check) in enumerate(CHECKS.items()):
             tell(done / (len(CHECKS) + 1), name)
-            found.append(apart.look(name, check))
+            left_s = until - time.monotonic()
+            found.append(apart.look(name, check, left_s) if left_s > 0 else _unseen(name))
     finally:
         apart.leave()
     tell(len(CHECKS) / (len(CHECKS) + 1), "storage")
-    found.append(_look_at_storage(storage, limit_s))
+    left_s = until - time.monotonic()
+    here = _look_at_storage(storage, min(limit_s, left_s)) if left_s > 0 else _unseen("storage")
+    found.append(here)
     tell(1.0, "")
     secrets = _secrets(database) | _secrets(redis)
     return [
         Finding(f.name, f.state, _masked(f.detail, secrets), _masked(f.remedy, secrets))
         for f in found
     ]
+
+
+def _unseen(name: str) -> Finding:
+    return Finding(name, "absent", "not looked at: the time was over", "Run `lofi doctor`.")
 
 
 def _newest_revision() -> str:
@@ -153,9 +164,10 @@ class _Apart:
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
 
-    def look(self, name: str, check: Check) -> Finding:
+    def look(self, name: str, check: Check, within_s: float = math.inf) -> Finding:
         """What `check`, a function of a module, finds there; its death or silence is a finding."""
-        deadline = time.monotonic() + (self._limit_s if self._pipe else _STARTING_S)
+        limit_s = min(self._limit_s, within_s)
+        deadline = time.monotonic() + (limit_s if self._pipe else min(_STARTING_S, within_s))
         pipe = self._pipe or self._start()
         place = ""
         try:
@@ -165,13 +177,13 @@ class _Apart:
                 if isinstance(answer, Finding):
                     return answer
                 if answer is None:  # started: what that took is not held against the check
-                    deadline = time.monotonic() + self._limit_s
+                    deadline = time.monotonic() + limit_s
                 else:
                     place = f" at {answer}"
         except (EOFError, OSError):
             return Finding(name, "broken", f"{self._death()}{place}", _REPORT)
         self.leave()
-        return Finding(name, "broken", f"no answer within {self._limit_s:g} s{place}", _REPORT)
+        return Finding(name, "broken", f"no answer within {limit_s:.3g} s{place}", _REPORT)
 
     def leave(self) -> None:
         """End the process, whatever it does."""

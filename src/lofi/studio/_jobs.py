@@ -23,13 +23,13 @@ from lofi.studio._commission import Commission
 from lofi.studio._database import Database
 from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
-from lofi.studio._stages import STAGES
+from lofi.studio._stages import ALL_STAGES, KINDS, PREVIEW_S
 from lofi.studio._tables import Artifact, Job, JobStage, now
 
-FIRST_LANE = next(iter(STAGES.values())).lane
 ENDED = ("done", "failed", "cancelled")
 STATES = ("queued", "running", "waiting", *ENDED)
 PRIORITIES = {"now": 1, "batch": 5, "daily": 8}
+KEEP_PREVIEWS = timedelta(days=1)
 _HISTORY = 200  # finished stages from which the time left is guessed
 
 
@@ -37,10 +37,12 @@ _HISTORY = 200  # finished stages from which the time left is guessed
 class Order:
     """What is asked of the studio: a commission, and how it is queued.
 
-    Of orders with the same `dedup_key` the first one stands, for ever.
+    `kind` is what is made of it, one of KINDS. Of orders with the same `dedup_key` the first one
+    stands, for ever.
     """
 
     commission: Commission
+    kind: str = "track"
     priority: int = PRIORITIES["now"]
     not_before: datetime | None = None
     dedup_key: str | None = None
@@ -51,8 +53,8 @@ def submit(
 ) -> list[str]:
     """Write the jobs of some orders; gives their ids, in order. Many have one batch.
 
-    Each is given a name and words that no other of the last 90 days has; what is made again keeps
-    its own.
+    Each track is given a name and words that no other of the last 90 days has; what is made again
+    keeps its own.
     """
     if batch_id is None and len(orders) > 1:
         batch_id = new_id()
@@ -64,24 +66,29 @@ def submit(
             if there:
                 ids.append(there)
                 continue
-        remake = order.commission.remake
-        commission = order.commission if remake else words.draw(order.commission)
+        stages, commission = KINDS[order.kind], order.commission
+        title = f"{commission.title}, {order.kind}"
+        if order.kind == "track":  # a preview takes nobody's name
+            if commission.remake is None:
+                commission = words.draw(commission)
+            title = commission.title
         job = Job(
             id=new_id(),
+            kind=order.kind,
             batch_id=batch_id,
-            title=commission.title,
+            title=title,
             commission=commission.to_json(),
-            lane=FIRST_LANE,
+            lane=next(iter(stages.values())).lane,
             priority=order.priority,
             not_before=order.not_before,
             delay_s=_delay_s(order.not_before),
             dedup_key=order.dedup_key,
             requested_by=actor,
-            track_id=remake.track_id if remake else None,
+            track_id=commission.remake.track_id if commission.remake else None,
         )
         session.add(job)
         session.flush()
-        for place, stage in enumerate(STAGES.values()):
+        for place, stage in enumerate(stages.values()):
             session.add(JobStage(job_id=job.id, name=stage.name, place=place))
         record(session, actor, "queued", "job", job.id, title=job.title, batch_id=batch_id)
         ids.append(job.id)
@@ -137,7 +144,7 @@ def retry(session: Session, job_id: str, *, actor: str) -> Job:
     left = [s for s in stages if s.state != "done"]
     for stage in left:
         stage.state, stage.progress = "waiting", 0.0
-    job.lane = STAGES[left[0].name].lane if left else STAGES[stages[-1].name].lane
+    job.lane = ALL_STAGES[(left[0] if left else stages[-1]).name].lane
     job.tries, job.cancel_requested, job.error, job.finished_at = 0, False, None, None
     job.not_before, job.delay_s = None, 0.0
     hand_out(session, job, "tried again", actor=actor)
@@ -179,12 +186,15 @@ def listing(
     session: Session,
     *,
     states: Sequence[str] = (),
+    kinds: Sequence[str] = (),
     batch_id: str | None = None,
     limit: int = 50,
     offset: int = 0,
 ) -> tuple[list[dict[str, Any]], int]:
     """Jobs as plain values, the newest first, and how many there are in all."""
     query = sa.select(Job)
+    if kinds:
+        query = query.where(Job.kind.in_(kinds))
     if states:
         query = query.where(Job.state.in_(states))
     if batch_id:
@@ -219,8 +229,7 @@ def views(session: Session, jobs: Sequence[Job]) -> list[dict[str, Any]]:
 
 
 def _view(job: Job, stages: list[JobStage], paces: dict[str, float]) -> dict[str, Any]:
-    music_s = float(job.commission["brief"]["duration_s"])
-    cost = {s.name: paces.get(s.name, 0.0) * music_s for s in stages}
+    cost = {s.name: paces.get(s.name, 0.0) * _music_s(s.name, job.commission) for s in stages}
     known = bool(stages) and all(s.name in paces for s in stages)
     whole = sum(cost.values()) if known else float(len(stages))
     weight = {s.name: (cost[s.name] if known else 1.0) / (whole or 1.0) for s in stages}
@@ -249,6 +258,7 @@ def _view(job: Job, stages: list[JobStage], paces: dict[str, float]) -> dict[str
             for s in stages
         ],
         "error": explained(job.error),
+        "prompt": _told_prompt(job.commission.get("prompt")),
         "asked": _plain_brief(job.commission["asked"]),
         "brief": _plain_brief(job.commission["brief"]),
         "tries": job.tries,
@@ -266,6 +276,20 @@ def _plain_brief(brief: dict[str, Any]) -> dict[str, Any]:
     """A brief in the words of whoever asked; what it leaves open is left out."""
     told = {name: value for name, value in brief.items() if value is not None}
     return told | ({"key": str(Key(**told["key"]))} if "key" in told else {})
+
+
+def _told_prompt(prompt: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The MIDI file that a job goes on from or varies."""
+    if prompt is None:
+        return None
+    keep = prompt["keep"]
+    how = "continue" if keep is None else "vary"
+    return {"name": prompt["outline"]["name"], "sha256": prompt["sha256"], "how": how, "keep": keep}
+
+
+def _music_s(stage: str, commission: dict[str, Any]) -> float:
+    """The seconds of music that a stage has to do with."""
+    return PREVIEW_S if stage == "preview" else float(commission["brief"]["duration_s"])
 
 
 def _seconds(stage: JobStage) -> float | None:
@@ -300,8 +324,32 @@ def stage_paces(session: Session) -> dict[str, float]:
     for name, begun, ended, commission in rows:
         if begun and ended:
             spent = max(0.0, (ended - begun).total_seconds())
-            paces.setdefault(name, []).append(spent / float(commission["brief"]["duration_s"]))
+            paces.setdefault(name, []).append(spent / _music_s(name, commission))
     return {name: statistics.median(values) for name, values in paces.items()}
+
+
+def purge_previews(session: Session, *, actor: str, before: datetime | None = None) -> list[str]:
+    """Forget previews that ended more than a day ago; gives their ids.
+
+    The garbage collector then frees their files, but for a score that a track has taken over.
+    """
+    ids = list(
+        session.scalars(
+            sa.select(Job.id)
+            .where(
+                Job.kind == "preview",
+                Job.state.in_(ENDED),
+                Job.finished_at < (before or now() - KEEP_PREVIEWS),
+            )
+            .order_by(Job.id)
+            .with_for_update()
+        )
+    )
+    for job_id in ids:
+        record(session, actor, "purged", "job", job_id)
+    for table, column in ((Artifact, Artifact.job_id), (JobStage, JobStage.job_id), (Job, Job.id)):
+        session.execute(sa.delete(table).where(column.in_(ids)))
+    return ids
 
 
 def artifacts(session: Session, job_id: str) -> list[Artifact]:

@@ -43,13 +43,7 @@ def judge_upload(studio: Studio, data: bytes) -> dict[str, Any]:
     from lofi.music import open_model
 
     settings = studio.settings()
-    if not data.startswith((b"MThd", b"RIFF")):  # told at once: what follows takes seconds
-        raise InputError("the file cannot be judged: " + ("not a MIDI file." if data else "empty."))
-    if len(data) > settings.bounds.max_bytes:
-        raise InputError(
-            f"the file has {len(data):,} bytes, more than {settings.bounds.max_bytes:,}. Send one "
-            "piece of music."
-        )
+    check_size(data, settings.bounds.max_bytes)
     arguments = {
         "bounds": asdict(settings.bounds),
         "quality": asdict(settings.quality),
@@ -58,11 +52,24 @@ def judge_upload(studio: Studio, data: bytes) -> dict[str, Any]:
     told = [hashlib.sha256(data).hexdigest(), open_model(None).sha256, arguments]
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     return studio.cache.get_or_make(
-        "originality", key, lambda: _judge(studio, data, arguments), ttl_s=_KEEP_S
+        "originality", key, lambda: read_upload(studio, data, "measure", arguments), ttl_s=_KEEP_S
     )
 
 
-def _judge(studio: Studio, data: bytes, arguments: dict[str, Any]) -> dict[str, Any]:
+def check_size(data: bytes, most_bytes: int) -> None:
+    """Refuse at once what is no MIDI file or too large: reading it takes seconds."""
+    if not data.startswith((b"MThd", b"RIFF")):
+        raise InputError("the file cannot be read: " + ("not a MIDI file." if data else "empty."))
+    if len(data) > most_bytes:
+        raise InputError(
+            f"the file has {len(data):,} bytes, more than {most_bytes:,}. Send one piece of music."
+        )
+
+
+def read_upload(
+    studio: Studio, data: bytes, work: str, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """What a work of `_work` makes of somebody else's MIDI file. Raises InputError, BusyError."""
     from lofi.studio._child import Child
 
     if not _one.acquire(timeout=_PATIENCE_S):
@@ -75,7 +82,7 @@ def _judge(studio: Studio, data: bytes, arguments: dict[str, Any]) -> dict[str, 
                 # Somebody waits for the answer: it goes before the jobs.
                 with Child(folder / "child.log", niceness=0) as child:
                     return child.run(
-                        "measure",
+                        work,
                         {"path": str(path), **arguments},
                         limit_s=_LIMIT_S,
                         tick=lambda _stage, _fraction: None,
@@ -83,7 +90,7 @@ def _judge(studio: Studio, data: bytes, arguments: dict[str, Any]) -> dict[str, 
             except InputError as error:
                 # The name is ours and says nothing to who sent the file.
                 reason = str(error).removeprefix(f"{path.name}: ")
-                raise InputError(f"the file cannot be judged: {reason}") from error
+                raise InputError(f"the file cannot be read: {reason}") from error
     finally:
         _one.release()
 

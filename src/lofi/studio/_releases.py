@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from lofi.brief import InputError, LofiError, one_of
 from lofi.channel import AuthError, rehearsal, wider
-from lofi.studio import _accounts, _jobs, _listings, _tracks
+from lofi.studio import _accounts, _jobs, _listings, _preflight, _tracks
 from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
 from lofi.studio._settings import Settings
@@ -41,6 +41,8 @@ MOST_AT_ONCE = 200
 PAUSE = "youtube/pause"  # the preference that says until when the channel may upload no more
 MISSED_AFTER = timedelta(hours=1)  # a moment that passed so long ago is asked about
 
+# Rules of the preflight that are kept here by other means: the gate, the ledger, the schedule.
+_SEEN_TO_HERE = ("approval", "how-public", "uploads-left", "units-left", "per-day")
 _TRIED_AGAIN_AFTER = timedelta(minutes=10)  # a problem may have been put right at Google
 _VIDEO, _THUMBNAIL, _LISTING, _FACTS = "video.mp4", "thumbnail.jpg", "listing.json", "track.json"
 _LISTING_BYTES = 200_000
@@ -136,6 +138,18 @@ def require_account(session: Session) -> None:
         raise _accounts.not_connected()
     if row.problem and now() - row.updated_at < _TRIED_AGAIN_AFTER:
         raise AuthError(row.problem)
+
+
+def refusals(
+    studio: Studio, track_id: str, *, privacy: str, publish_at: datetime | None
+) -> list[str]:
+    """What the preflight finds in a track that keeps it from going out."""
+    held = _preflight.preflight(studio, track_id, privacy=privacy, publish_at=publish_at)
+    return [
+        f"{f.detail} ({f.id} of the preflight)."
+        for f in held.findings
+        if f.outcome == "block" and f.id not in _SEEN_TO_HERE
+    ]
 
 
 # Planning --------------------------------------------------------------------------------------
@@ -277,7 +291,8 @@ def rehearse(
     playlist = settings.youtube.playlist if playlist is None else playlist
     _check_playlist(playlist)
     package = read_package(studio, track_id)
-    refusals = []
+    scheduled = publish_at if privacy == "public" else None
+    why = refusals(studio, track_id, privacy=privacy, publish_at=scheduled)
     with studio.database.read() as session:
         track = _tracks.find(session, track_id)
         checks = (
@@ -289,13 +304,12 @@ def rehearse(
             try:
                 check()
             except LofiError as error:
-                refusals.append(str(error))
-        refusals += [
+                why.append(str(error))
+        why += [
             f"today's quota of YouTube for {b.bucket} is used up until {b.resets_at:%H:%M} UTC."
             for b in _accounts.quota(session, settings)
             if b.bucket == "uploads" and not b.left
         ]
-    scheduled = publish_at if privacy == "public" else None
     return {
         "track_id": track_id,
         "requests": rehearsal(
@@ -308,7 +322,7 @@ def rehearse(
             endpoints=_accounts.endpoints(),
         ),
         "begins_at": told(publish_at) if publish_at and not scheduled else None,
-        "refusals": refusals,
+        "refusals": why,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import yaml
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from lofi.brief import InputError
+from lofi.brief import DURATION_RANGE_S, InputError
 from lofi.channel import LANGUAGES
 from lofi.music import Architecture, Bounds, Finetuning, Quality, Recipe, Sampling
 from lofi.studio._workers import Limits
@@ -178,6 +179,44 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment goes before the file, whose values arrive as arguments."""
         return env_settings, init_settings
+
+
+# Low and high of the numbers that may be set while the studio runs: beyond, no work can be done.
+RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    "generation": {"best_of": (1, 64), "threads": (1, 64), "attempts": (1, 20)},
+    "sampling": {
+        "temperature": (0.05, 2.0),
+        "top_k": (1, 1000),
+        "top_p": (0.01, 1.0),
+        "max_length": (64, 1_000_000),
+    },
+    "video": {"width": (320, 3840), "height": (180, 2160), "fps": (1, 60), "threads": (1, 64)},
+    "daily": {"count": (1, 1000), "duration_s": DURATION_RANGE_S},
+    "youtube": {"units_per_day": (0, 100_000_000), "uploads_per_day": (0, 100_000)},
+}
+
+
+def check_ranges(settings: Settings, group: str) -> None:
+    """Raise InputError unless the numbers of a group are within RANGES."""
+    for name, (low, high) in RANGES.get(group, {}).items():
+        value = getattr(getattr(settings, group), name)
+        if not low <= value <= high:
+            raise InputError(
+                f"setting {group}.{name}: {value:g} is out of range. Choose {low:g} to {high:g}."
+            )
+
+
+def pinned() -> dict[str, str]:
+    """The settings that the environment sets, as `group.name`, with the variable's name.
+
+    Nothing that is set elsewhere goes before them.
+    """
+    found = {}
+    for variable in os.environ:
+        group, parted, name = variable.upper().removeprefix("LOFI_").partition("__")
+        if parted and variable.upper().startswith("LOFI_"):
+            found[f"{group.lower()}.{name.lower()}"] = variable
+    return found
 
 
 def load_settings(path: Path | None = None) -> Settings:

@@ -28,8 +28,9 @@ from lofi.music import (
     measure,
     midi_bytes,
     read_midi,
+    read_source,
 )
-from lofi.studio._commission import Commission, from_plain, to_plain
+from lofi.studio._commission import Commission, Prompt, from_plain, to_plain
 from lofi.studio._files import read_json, sha256_of, write_bytes, write_json
 from lofi.studio._settings import Generation
 
@@ -40,12 +41,17 @@ Report = Callable[[str, float], None]
 
 INTERNAL = "internal"  # the folder of what only stages read; no package has it
 
+PREVIEW = "preview.flac"
+PREVIEW_S = 10.0
+
+_PROMPT = f"{INTERNAL}/prompt.mid"
 _SCORE = "track.mid"
 _MASTER = "master.flac"
 _STEMS = "stems/*"
 _COMPOSED = f"{INTERNAL}/compose.json"
 _HEARD = f"{INTERNAL}/sound.json"
 _LEGIBLE = f"{INTERNAL}/thumbnail.json"
+_OPTIONAL = (_STEMS, _PROMPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,8 @@ class Stage:
     """One stage, and all that a scheduler wants to know of it.
 
     `lane` is what it is busy with, "compute" or "render". `needs` are the stages whose files it
-    reads, `reads` those files (`stems/*` where there are any). `limit_s` is how long it may take on
+    reads, `reads` those files, and those given from outside (stems and a prompt where there are
+    any). `limit_s` is how long it may take on
     one slow core, about ten times what it does. `told` is what of the commission decides its bytes,
     besides the files it reads. `run` writes its files, each whole or not at all, and gives their
     names.
@@ -80,13 +87,18 @@ def stage_key(stage: Stage, commission: Commission, inputs: Mapping[str, str]) -
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
+def given(commission: Commission) -> dict[str, str]:
+    """The files that come from outside: the SHA-256 of each, by the name that stages read."""
+    return {_PROMPT: commission.prompt.sha256} if commission.prompt else {}
+
+
 def run_stage(name: str, commission: Commission, folder: Path, report: Report) -> list[str]:
     """Run a stage in a folder that has its inputs; gives the names of what it wrote, sorted.
 
     `report` gets (stage, fraction done); what it raises stops the stage. Raises LofiError when an
     input is missing or the stage fails, OSError when a file cannot be written.
     """
-    stage = STAGES[name]
+    stage = ALL_STAGES[name]
     _refuse_missing(stage, {r for r in stage.reads if (folder / r).is_file()})
     folder.mkdir(parents=True, exist_ok=True)
     report(name, 0.0)
@@ -96,7 +108,7 @@ def run_stage(name: str, commission: Commission, folder: Path, report: Report) -
 
 
 def _refuse_missing(stage: Stage, there: Mapping[str, str] | set[str]) -> None:
-    missing = [r for r in stage.reads if r not in there and r != _STEMS]
+    missing = [r for r in stage.reads if r not in there and r not in _OPTIONAL]
     if missing:
         raise LofiError(
             f"the stage {stage.name!r} lacks {', '.join(missing)}. Run {', '.join(stage.needs)} "
@@ -167,7 +179,13 @@ def _loaded(path: Path, _modified_ns: int) -> Any:
 def _compose(c: Commission, folder: Path, report: Report) -> list[str]:
     assert c.brief.mood
     model = c.open_model()
-    made = compose_checked(c.brief, c.sampling, c.generation, model, report)
+    source = keep = None
+    if c.prompt:
+        source = replace(read_source(folder / _PROMPT), name=c.prompt.outline.name)
+        keep = c.prompt.keep
+    made = compose_checked(
+        c.brief, c.sampling, c.generation, model, report, source=source, keep=keep
+    )
     write_bytes(folder / _SCORE, midi_bytes(made.score, made.plan, c.brief.mood))
     written = measure(read_midi(folder / _SCORE)[0])
     told = {
@@ -240,6 +258,7 @@ def _sound(c: Commission, folder: Path, report: Report) -> list[str]:
         seed=c.brief.seed,
         tail_s=plan.tail_s,
         soundfont=c.soundfont,
+        ambience=c.brief.ambience,
         keep_stems=c.keep_stems,
         progress=lambda f: report("sound", 0.9 * f),
     )
@@ -257,6 +276,31 @@ def _sound(c: Commission, folder: Path, report: Report) -> list[str]:
     figures = {"duration_s": len(heard) / rate, "lufs": lufs, "true_peak_db": true_peak_db}
     write_json(folder / _HEARD, figures)
     return [_MASTER, *stems, _HEARD]
+
+
+def _preview(c: Commission, folder: Path, report: Report) -> list[str]:
+    """Ten seconds of the sound, from where the music is there in full."""
+    from lofi import sound
+
+    assert c.brief.mood
+    c.check_soundfont()
+    composed = read_json(folder / _COMPOSED)
+    plan = _plan(composed)
+    full = max(plan.sections, key=lambda s: (s.name in ("A", "A'", "B"), len(s.parts)))
+    master = sound.render_excerpt(
+        _score(folder),
+        from_bar=full.start_bar,
+        length_s=PREVIEW_S,
+        bars=plan.bars,
+        bpm=plan.bpm,
+        bundle=find_mood(c.brief.mood).bundle,
+        seed=c.brief.seed,
+        soundfont=c.soundfont,
+        ambience=c.brief.ambience,
+        progress=lambda f: report("preview", 0.95 * f),
+    )
+    sound.write_flac(folder / PREVIEW, master.samples, master.rate)
+    return [PREVIEW]
 
 
 def _picture(c: Commission, folder: Path, report: Report) -> list[str]:
@@ -427,12 +471,23 @@ def _provenance(c: Commission, model: dict[str, Any]) -> dict[str, Any]:
         "soundfont": (
             {"name": c.soundfont.name, "sha256": c.soundfont_sha256} if c.soundfont else None
         ),
+        **({"prompt": _made_from(c.prompt)} if c.prompt else {}),
         "versions": {
             "lofi-empire": __version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
             **{n: importlib.metadata.version(n) for n in libraries},
         },
+    }
+
+
+def _made_from(prompt: Prompt) -> dict[str, Any]:
+    """The MIDI file that a track was made from, and how."""
+    return {
+        "name": prompt.outline.name,
+        "sha256": prompt.sha256,
+        "how": "continue" if prompt.keep is None else "vary",
+        "keep": None if prompt.keep is None else list(prompt.keep),
     }
 
 
@@ -451,8 +506,14 @@ def _worded(c: Commission) -> list[Any]:
 
 
 def _music(c: Commission) -> dict[str, Any]:
-    """The brief but for what only the picture shows."""
-    return {n: v for n, v in asdict(c.brief).items() if n not in ("palette", "template")}
+    """The brief but for what no note hears."""
+    unheard = ("palette", "template", "ambience")
+    return {n: v for n, v in asdict(c.brief).items() if n not in unheard}
+
+
+def _played(c: Commission) -> list[Any]:
+    """What decides how a score sounds; an ambience only where one is asked for."""
+    return [c.brief.mood, c.brief.seed, c.soundfont_sha256, *filter(None, [c.brief.ambience])]
 
 
 def _within(base_s: float, per_second: float) -> Callable[[Commission], float]:
@@ -466,6 +527,7 @@ def _while_encoding(c: Commission) -> float:
     return _within(180.0, 8.0 * frame)(c)
 
 
+# What a track is made in, in order; `lofi make` runs just these.
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
@@ -473,9 +535,12 @@ STAGES: dict[str, Stage] = {
             name="compose",
             lane="compute",
             needs=(),
-            reads=(),
+            reads=(_PROMPT,),
             limit_s=_within(300.0, 5.0),
-            told=lambda c: [_music(c), asdict(c.sampling), _writing(c), c.model_sha256],
+            told=lambda c: [
+                _music(c), asdict(c.sampling), _writing(c), c.model_sha256,
+                *([c.prompt.keep] if c.prompt else []),
+            ],
             run=_compose,
         ),
         Stage(
@@ -493,7 +558,7 @@ STAGES: dict[str, Stage] = {
             needs=("compose",),
             reads=(_SCORE, _COMPOSED),
             limit_s=_within(120.0, 3.0),
-            told=lambda c: [c.brief.mood, c.brief.seed, c.soundfont_sha256, c.keep_stems],
+            told=lambda c: [*_played(c), c.keep_stems],
             run=_sound,
         ),
         Stage(
@@ -548,3 +613,21 @@ STAGES: dict[str, Stage] = {
         ),
     )
 }  # fmt: skip
+
+# A preview has the score of the whole track, so that a track ordered after it takes that over.
+_PREVIEW_STAGES: dict[str, Stage] = {
+    "compose": STAGES["compose"],
+    "preview": Stage(
+        name="preview",
+        lane="compute",
+        needs=("compose",),
+        reads=(_SCORE, _COMPOSED),
+        limit_s=_within(180.0, 0.0),
+        told=_played,
+        run=_preview,
+    ),
+}
+
+# The stages of each kind of job.
+KINDS: dict[str, dict[str, Stage]] = {"track": STAGES, "preview": _PREVIEW_STAGES}
+ALL_STAGES: dict[str, Stage] = {**STAGES, **_PREVIEW_STAGES}

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from lofi.brief import InputError
 from lofi.studio._catalogue import corpus_of
-from lofi.studio._metadata import read_entries
+from lofi.studio._files import read_json
+from lofi.studio._metadata import read_entries, read_head
+from lofi.studio._settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,6 +97,70 @@ def _value(entry: dict[str, Any], measured: dict[str, Any], name: str) -> float 
         low, high = measured["pitch_low"], measured["pitch_high"]
         return None if low is None else high - low
     return measured[name]
+
+
+# The data set, for who looks at it -------------------------------------------------------------
+
+_BINS = 24
+
+
+def data_set(settings: Settings) -> dict[str, Any]:
+    """What was read and what it is cut into: counts, reasons, corpora, splits; no file is opened.
+
+    `read` is None where nothing was tokenised yet, `cut` where there is no data set. Raises
+    InputError for files that are none of ours.
+    """
+    paths = settings.paths
+    read = read_head(paths.metadata) if paths.metadata.is_file() else None
+    file = paths.datasets / "dataset.json"
+    cut = read_json(file) if file.is_file() else None
+    if cut is not None and not all(
+        isinstance(cut, dict) and isinstance(cut.get(n), dict)
+        for n in ("files", "segments", "tokens")
+    ):
+        raise InputError(f"{file} is not what `lofi dataset` writes. Run it again.")
+    return {"read": read, "cut": cut}
+
+
+def spread(metadata_path: Path, quality: Quality) -> dict[str, Any]:
+    """How each figure of FIGURES spreads over the files, as histograms for a chart.
+
+    Of each: `edges` (n + 1), `counts` (n), percentiles 5, 50 and 95, and the limits beyond which a
+    file is rejected. Values beyond percentiles 0.5 and 99.5 are counted at the ends. Raises
+    InputError.
+    """
+    import numpy as np
+
+    stats = corpus_stats(metadata_path)
+    figures = []
+    for name, title, unit in FIGURES:
+        values = stats.values[name]
+        if not len(values):
+            continue
+        low, five, middle, most, high = np.percentile(values, (0.5, 5, 50, 95, 99.5)).tolist()
+        if high <= low:
+            low, high = low - 0.5, high + 0.5
+        counts, edges = np.histogram(np.clip(values, low, high), _BINS, (low, high))
+        limits = getattr(quality, name, None)
+        lower, upper = (limits[0], limits[3]) if limits else (None, None)
+        figures.append(
+            {
+                "name": name,
+                "title": title,
+                "unit": unit,
+                "edges": [round(float(e), 6) for e in edges],
+                "counts": counts.tolist(),
+                "percentiles": {"5": five, "50": middle, "95": most},
+                "lower": quality.min_score if name == "score" else lower,
+                "upper": upper,
+            }
+        )
+    return {
+        "files": stats.files,
+        "kept": stats.kept,
+        "figures": figures,
+        "shares": {what: dict(list(s.items())[:12]) for what, s in stats.shares.items()},
+    }
 
 
 def draw_stats(stats: Stats, quality: Quality, path: Path, *, title: str) -> None:

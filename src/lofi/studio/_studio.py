@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,16 +19,17 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from lofi.brief import Brief, InputError, LofiError, find_mood, subseed
-from lofi.studio import _jobs, _slots
+from lofi.picture import check_frame
+from lofi.studio import _jobs, _prompts, _slots
 from lofi.studio._cache import Cache
 from lofi.studio._calendar import next_runs
-from lofi.studio._commission import commission
+from lofi.studio._commission import Commission, Prompt, commission
 from lofi.studio._database import Database
 from lofi.studio._events import record
 from lofi.studio._experiments import named_images
 from lofi.studio._jobs import PRIORITIES, Order
 from lofi.studio._rounds import Rounds
-from lofi.studio._settings import Settings, check_group, check_settings
+from lofi.studio._settings import Settings, check_group, check_ranges, check_settings
 from lofi.studio._storage import Storage
 from lofi.studio._tables import Artifact, Preference, now
 from lofi.studio._worker import WorkerProcess
@@ -77,14 +78,15 @@ class Studio:
 
     def settings(self) -> Settings:
         """The settings now: the environment, then what was set here, then the file."""
-        overrides = self.cache.get_or_make("preferences", _OVERRIDES, self._overrides, ttl_s=5.0)
+        overrides = self.cache.get_or_make("preferences", _OVERRIDES, self.overrides, ttl_s=5.0)
         return _overlaid(self.base, overrides)
 
     def change_settings(self, changes: dict[str, dict[str, Any]], *, actor: str) -> Settings:
         """Set some of the WRITABLE settings, for work ordered from now on.
 
-        Raises InputError for a setting that is unknown, not to be set here, or has a wrong value;
-        nothing is changed then.
+        A value of None takes back what was set here: it is then as in the file again. Raises
+        InputError for a setting that is unknown, not to be set here, or has a wrong value; nothing
+        is changed then.
         """
         for group in changes:
             if group not in WRITABLE:
@@ -96,8 +98,14 @@ class Studio:
             row = session.get(Preference, _OVERRIDES, with_for_update=True)
             merged = {g: dict(v) for g, v in (row.value if row else {}).items()}
             for group, values in changes.items():
-                merged[group] = merged.get(group, {}) | values
+                both = merged.get(group, {}) | values
+                _refuse_unknown(self.base, group, values)
+                merged[group] = {n: v for n, v in both.items() if v is not None}
             checked = _overlaid(self.base, merged)
+            for group in changes:
+                check_ranges(checked, group)
+            if "video" in changes:
+                check_frame(checked.video.width, checked.video.height, checked.video.fps)
             if "daily" in changes:
                 # One that cannot be read would keep the studio from working when it starts again.
                 next_runs(replace(checked.daily, cron=checked.daily.cron or "0 0 * * *"), now())
@@ -113,7 +121,8 @@ class Studio:
             self._schedule_daily(checked)
         return checked
 
-    def _overrides(self) -> dict[str, Any]:
+    def overrides(self) -> dict[str, dict[str, Any]]:
+        """What was set here, by group: it goes before the file."""
         with self.database.read() as session:
             row = session.get(Preference, _OVERRIDES)
             return row.value if row else {}
@@ -164,9 +173,14 @@ class Studio:
         keep_stems: bool = False,
         priority: int | None = None,
         not_before: datetime | None = None,
+        sampling: Mapping[str, float] | None = None,
+        prompt: Prompt | None = None,
     ) -> list[Order]:
-        """What `order` would order, checked and not yet written: for who orders several briefs."""
-        settings = self.settings()
+        """What `order` would order, checked and not yet written: for who orders several briefs.
+
+        `sampling` goes before those settings; a `prompt` is what the tracks are made from.
+        """
+        settings = self._settings_for(sampling)
         seeds = [brief.seed]
         if count > 1:
             seeds = [subseed(brief.seed, "batch", i) >> 1 for i in range(count)]
@@ -178,12 +192,68 @@ class Studio:
                     model_path=model,
                     soundfont=soundfont,
                     keep_stems=keep_stems,
+                    prompt=prompt,
                 ),
                 priority=priority or PRIORITIES["now" if count == 1 else "batch"],
                 not_before=not_before,
             )
             for seed in seeds
         ]
+
+    def preview_orders(
+        self,
+        brief: Brief,
+        *,
+        count: int = 1,
+        model: Path | None = None,
+        soundfont: Path | None = None,
+        keep_stems: bool = False,
+        priority: int | None = None,
+        not_before: datetime | None = None,
+        sampling: Mapping[str, float] | None = None,
+        prompt: Prompt | None = None,
+    ) -> list[Order]:
+        """Previews of a brief: `count` of them, the seed of each being one more than the last.
+
+        What a preview is of can be ordered with `full_order`.
+        """
+        settings = self._settings_for(sampling)
+        # Somebody waits for the score, which is the same whoever writes it: all cores may.
+        alone = settings.generation if count == 1 else replace(settings.generation, threads=1)
+        settings = _one_core(settings).model_copy(update={"generation": alone})
+        return [
+            Order(
+                commission(
+                    replace(brief, seed=seed),
+                    settings,
+                    model_path=model,
+                    soundfont=soundfont,
+                    keep_stems=keep_stems,
+                    prompt=prompt,
+                ),
+                kind="preview",
+                priority=priority or PRIORITIES["now"],
+                not_before=not_before,
+            )
+            for seed in range(brief.seed, brief.seed + count)
+        ]
+
+    def full_order(self, preview_id: str) -> Order:
+        """The track of a preview: the same commission, so that its score is taken over.
+
+        Raises NotFoundError, InputError for a job that is no preview.
+        """
+        with self.database.read() as session:
+            job = _jobs.find(session, preview_id)
+            if job.kind != "preview":
+                raise InputError(f"job {preview_id} is no preview: it is a {job.kind} already.")
+            wanted = Commission.from_json(job.commission)
+        return Order(replace(wanted, generation=replace(wanted.generation, threads=1)), priority=1)
+
+    def _settings_for(self, sampling: Mapping[str, float] | None) -> Settings:
+        settings = self.settings()
+        sampled = replace(settings.sampling, **(sampling or {}))
+        return settings.model_copy(update={"sampling": sampled})
 
     def order_daily(self, day: datetime | None = None, *, actor: str) -> list[str]:
         """Order the tracks of a day, once: asked again, the same jobs are given."""
@@ -290,7 +360,7 @@ class Studio:
         """The hashes of all files that a record names: what is not garbage."""
         with self.database.read() as session:
             files = set(session.scalars(sa.select(Artifact.sha256).distinct()))
-            return files | named_images(session)
+            return files | named_images(session) | _prompts.named(session)
 
 
 def lock_folder(folder: Path) -> IO[str]:
@@ -352,6 +422,13 @@ def _one_core(settings: Settings) -> Settings:
     )
 
 
+def _refuse_unknown(base: Settings, group: str, names: Iterable[str]) -> None:
+    known = [f.name for f in fields(getattr(base, group))]
+    for name in names:
+        if name not in known:
+            raise InputError(f"unknown setting {group}.{name}. There are {', '.join(known)}.")
+
+
 def _overlaid(base: Settings, changes: dict[str, dict[str, Any]]) -> Settings:
     """Settings with some values changed and all checked. Raises InputError."""
     values: dict[str, Any] = {}
@@ -361,10 +438,7 @@ def _overlaid(base: Settings, changes: dict[str, dict[str, Any]]) -> Settings:
             asdict(group) if is_dataclass(group) and not isinstance(group, type) else group
         )
     for name, change in changes.items():
-        known = [f.name for f in fields(getattr(base, name))]
-        for setting in change:
-            if setting not in known:
-                raise InputError(f"unknown setting {name}.{setting}. There are {', '.join(known)}.")
+        _refuse_unknown(base, name, change)
         values[name] |= change
         # By itself too: the environment goes before it, and would hide a value that is wrong.
         check_group(name, values[name])

@@ -135,6 +135,11 @@ def listing(
     return _rows(session, ids), total
 
 
+def some(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Those of some tracks that are there, as `listing` gives them, in that order."""
+    return [t for t in _rows(session, ids) if t["deleted_at"] is None]
+
+
 def _rows(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
     """The tracks of some ids, in that order.
 
@@ -450,7 +455,7 @@ def _touch(track: Track) -> None:
 
 def read_title(text: str) -> str:
     """A title as it is kept. Raises InputError for none, a long one, or one that is no text."""
-    title = _plain(" ".join(_refuse_control(text, "title").split()))
+    title = _plain(" ".join(refuse_control(text, "title").split()))
     if not title:
         raise InputError("the title is empty. Write at least one letter.")
     if len(title) > _TITLE_LENGTH:
@@ -463,7 +468,7 @@ def read_title(text: str) -> str:
 def read_note(text: str) -> str:
     """A note as it is kept: lines and tabs stay."""
     lines = text.replace("\r\n", "\n")
-    _refuse_control(lines.replace("\n", " ").replace("\t", " "), "note")
+    refuse_control(lines.replace("\n", " ").replace("\t", " "), "note")
     if len(lines) > _NOTE_LENGTH:
         raise InputError(f"the note has {len(lines):,} characters; {_NOTE_LENGTH:,} are kept.")
     return _plain(lines).strip()
@@ -479,7 +484,7 @@ def read_tags(names: Sequence[str]) -> list[str]:
 
 def read_tag(text: str) -> str:
     """A tag as it is kept: lower case. Raises InputError."""
-    tag = _plain(" ".join(_refuse_control(text, "tag").lower().split()))
+    tag = _plain(" ".join(refuse_control(text, "tag").lower().split()))
     if not tag or len(tag) > _TAG_LENGTH or set(tag) & set(",;"):
         raise InputError(
             f"{text[:_TAG_LENGTH]!r} is no tag. A tag has 1 to {_TAG_LENGTH} characters, none of "
@@ -496,7 +501,8 @@ def _plain(text: str) -> str:
 _TURNING = {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}  # text the other way round
 
 
-def _refuse_control(text: str, what: str) -> str:
+def refuse_control(text: str, what: str) -> str:
+    """The text, if a person can have typed it. Raises InputError for control characters."""
     for c in text:
         if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _TURNING:
             raise InputError(

@@ -384,6 +384,7 @@ class _Job:
             self._gate(session, release.privacy)
         package = read_package(self.studio, release.track_id)
         self._require_whole(package.video.sha256)
+        self._require_fit(release, at)
         params, body = insert_call(package.listing, privacy=release.privacy, publish_at=at)
         uri = open_session(self.api, params, body, size=package.video.size)
         with self.studio.database.write() as session:
@@ -438,6 +439,17 @@ class _Job:
                     f"{error} The upload had begun, and may even be complete: look at YouTube "
                     f"Studio, then say which: `lofi releases resolve {release.id}`."
                 ) from error
+
+    def _require_fit(self, release: Release, at: datetime | None) -> None:
+        """That no rule of the preflight keeps it back. Raises InputError that names them."""
+        found = _releases.refusals(
+            self.studio, release.track_id, privacy=release.privacy, publish_at=at
+        )
+        if found:
+            raise InputError(
+                f"{' '.join(found)} `lofi preflight {release.track_id}` tells more; put it right, "
+                f"approve the track anew, then `lofi releases retry {release.id}`."
+            )
 
     def _require_whole(self, sha256: str) -> None:
         """That the stored bytes are those that were approved. Raises LofiError."""

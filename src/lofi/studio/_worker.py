@@ -39,7 +39,7 @@ from lofi.studio._events import record
 from lofi.studio._files import read_json
 from lofi.studio._queue import Queues, Step, lanes_of, ticket
 from lofi.studio._settings import Work
-from lofi.studio._stages import STAGES, Stage, stage_key
+from lofi.studio._stages import KINDS, Stage, given, stage_key
 from lofi.studio._storage import Blob, Storage
 from lofi.studio._tables import Artifact, Job, JobStage, Worker, now
 from lofi.studio._tracks import put_package
@@ -68,6 +68,7 @@ class _Held:
     """A lane of a job in this worker's hands."""
 
     job_id: str
+    kind: str
     lane: str
     epoch: int
     commission: Commission
@@ -159,7 +160,7 @@ class WorkerProcess:
             return
         try:
             try:
-                for stage in (s for s in STAGES.values() if s.lane == lane):
+                for stage in (s for s in KINDS[held.kind].values() if s.lane == lane):
                     step(stage.name, lambda stage=stage: self._do_stage(held, stage))
                 following = self._patiently(lambda: self._advance(held))
             finally:
@@ -218,7 +219,7 @@ class WorkerProcess:
             except InputError as error:  # of a version that meant something else by it
                 _jobs.end(session, job, "failed", actor=self.actor, error=str(error))
                 return None
-            held = _Held(job_id, lane, epoch, wanted, folder)
+            held = _Held(job_id, job.kind, lane, epoch, wanted, folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with self._lock:
@@ -312,7 +313,10 @@ class WorkerProcess:
             .where(Artifact.job_id == held.job_id, Artifact.stage.in_(stage.needs))
             .order_by(Artifact.name)
         )
-        return {n: h for n, h in rows if any(fnmatchcase(n, wanted) for wanted in stage.reads)}
+        there = {row.name: row.sha256 for row in rows} | given(held.commission)
+        return {
+            n: h for n, h in there.items() if any(fnmatchcase(n, wanted) for wanted in stage.reads)
+        }
 
     def _finish(self, held: _Held, stage: Stage, blobs: dict[str, Blob]) -> None:
         with self._database.write() as session:
@@ -375,7 +379,7 @@ class WorkerProcess:
 
     def _advance(self, held: _Held) -> Job | None:
         """The lane is done: the job goes to the next one, which is given, or has ended."""
-        lanes = list(dict.fromkeys(s.lane for s in STAGES.values()))
+        lanes = list(dict.fromkeys(s.lane for s in KINDS[held.kind].values()))
         following = lanes[lanes.index(held.lane) + 1 :]
         with self._database.write() as session:
             job = self._fence(session, held)

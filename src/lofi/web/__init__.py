@@ -19,16 +19,19 @@ from lofi.web import (
     _docs,
     _files,
     _jobs,
+    _keep,
     _library,
     _listings,
     _live,
     _metrics,
     _orders,
+    _presets,
     _problems,
     _releases,
     _schedule,
     _studio,
     _tracks,
+    _trainings,
     dashboard,
 )
 from lofi.web._limits import Limiter
@@ -41,6 +44,7 @@ __all__ = ["create_app", "server_config"]
 
 _ROUTERS = (
     _orders.router,
+    _presets.router,
     _jobs.router,
     _tracks.router,
     _bulk.router,
@@ -48,11 +52,13 @@ _ROUTERS = (
     _files.router,
     _listings.router,
     _library.router,
+    _trainings.router,
     _analytics.router,
     _releases.router,
     _community.router,
     _schedule.router,
     _studio.router,
+    _keep.router,
     _metrics.router,
     _live.router,
     _docs.router,
@@ -96,6 +102,7 @@ def create_app(studio: Studio) -> FastAPI:
     app.state.metrics = metrics
     app.state.hub = hub
     app.state.health = _studio.Health(studio)
+    app.state.doctor = _keep.Doctor(studio)
     _problems.install(app)
     for router in _ROUTERS:
         app.include_router(router)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from lofi.studio import Studio, access, jobs, once
+from lofi.studio import PREVIEW, Studio, access, jobs, once
 from lofi.web._who import IdempotencyKey, Reader, TheStudio, Writer
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ _EXAMPLE = {
         }
     ],
     "error": None,
+    "file_url": None,
+    "prompt": None,
     "asked": {"seed": 7, "mood": "dreamy"},
     "brief": {"seed": 7, "mood": "dreamy", "bpm": 70.0, "key": "Eb major", "duration_s": 120.0},
     "tries": 0,
@@ -73,13 +75,22 @@ class Failure(BaseModel):
     remedy: str
 
 
+class MadeFrom(BaseModel):
+    """A MIDI file that a track is made from."""
+
+    name: str
+    sha256: str
+    how: Literal["continue", "vary"]
+    keep: list[str] | None = Field(description="The parts that stay in a variation.")
+
+
 class JobView(BaseModel):
     """An order and how far it is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     id: str
-    kind: str
+    kind: Literal["track", "preview"]
     title: str
     state: State = Field(description="`waiting` is for the next try, after `error`.")
     batch_id: str | None
@@ -91,6 +102,8 @@ class JobView(BaseModel):
     eta_s: float | None = Field(description="Seconds of work left, without the wait for a turn.")
     stages: list[StageView]
     error: Failure | None
+    file_url: str | None = Field(description="The sound of a preview that is done.")
+    prompt: MadeFrom | None
     asked: dict[str, Any] = Field(description="The brief as it was given.")
     brief: dict[str, Any] = Field(description="The brief with all that was drawn.")
     tries: int = Field(description="How often it failed for what may pass.")
@@ -123,6 +136,9 @@ def list_jobs(
     who: Reader,
     studio: TheStudio,
     state: Annotated[list[State] | None, Query(description="One or several states.")] = None,
+    kind: Annotated[
+        Literal["track", "preview"] | None, Query(description="Only of that kind.")
+    ] = None,
     batch: Annotated[
         str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Only of that batch.")
     ] = None,
@@ -134,20 +150,32 @@ def list_jobs(
         found, total = jobs.listing(
             session,
             states=state or (),
+            kinds=(kind,) if kind else (),
             batch_id=batch,
             limit=per_page,
             offset=(page - 1) * per_page,
         )
     return JobPage(
-        jobs=[JobView(**view) for view in found], total=total, page=page, per_page=per_page
+        jobs=[JobView(**shown(v)) for v in found], total=total, page=page, per_page=per_page
     )
+
+
+def shown(view: dict[str, Any]) -> dict[str, Any]:
+    """A job as it is told: with the address of what there is to hear."""
+    heard = view["kind"] == "preview" and view["state"] == "done"
+    return {**view, "file_url": preview_url(view["id"]) if heard else None}
+
+
+def preview_url(job_id: str) -> str:
+    """Where the sound of a preview is, once it is done."""
+    return f"{JOB_URL.format(job_id)}/files/{PREVIEW}"
 
 
 @router.get("/jobs/{job_id}", summary="Look at a job")
 def job(job_id: JobId, who: Reader, studio: TheStudio) -> JobView:
     """Its stages, progress, time left, and what went wrong with the remedy."""
     with studio.database.read() as session:
-        return JobView(**jobs.view(session, job_id))
+        return JobView(**shown(jobs.view(session, job_id)))
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job")
@@ -200,7 +228,7 @@ def _change(
     told, again = once(studio.database, who.name, key, f"{name} {job_id}", lambda: write)
     if again:
         replayed(response)
-    return JobView(**told), again
+    return JobView(**shown(told)), again
 
 
 def replayed(response: Response) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Query, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from lofi.brief import BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
+from lofi.brief import AMBIENCES, BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
 from lofi.studio import BusyError, judge_upload, models
 from lofi.web._problems import ProblemError
 from lofi.web._who import Reader, TheStudio, Writer
@@ -162,6 +162,33 @@ def list_templates(_: Reader) -> Templates:
     return Templates(items=[TemplateInfo(name=n, description=d) for n, d in TEMPLATES.items()])
 
 
+class AmbienceInfo(BaseModel):
+    """What can be heard around the music."""
+
+    name: str
+    description: str
+
+
+class Ambiences(BaseModel):
+    """All ambiences, the one that is heard where nothing is asked for first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"items": [{"name": "rain", "description": "steady rain, with drops close by"}]}
+            ]
+        }
+    )
+
+    items: list[AmbienceInfo]
+
+
+@router.get("/api/ambiences", tags=["tables"], summary="Ambiences")
+def list_ambiences(_: Reader) -> Ambiences:
+    """The ambiences that can be asked for."""
+    return Ambiences(items=[AmbienceInfo(name=n, description=d) for n, d in AMBIENCES.items()])
+
+
 # Models and what they learned from -------------------------------------------------------------
 
 
@@ -178,6 +205,16 @@ class CorpusInfo(BaseModel):
     tokens: int | None = None
 
 
+class EvaluationInfo(BaseModel):
+    """How a model was evaluated, in short."""
+
+    problem: str | None = Field(description="Why the report cannot be read.")
+    tracks: int | None
+    reached: int | None = Field(description="Targets that it reached, of those that were judged.")
+    judged: int | None
+    of_sha256: str | None = Field(description="Of which graph: another one than now is older.")
+
+
 class ModelInfo(BaseModel):
     """A model, as its card tells of it."""
 
@@ -192,7 +229,11 @@ class ModelInfo(BaseModel):
     train_tokens: int | None = None
     val_loss_nats_per_token: float | None = None
     val_bits_per_note: float | None = None
+    fine_tuned_from: str | None = Field(None, description="The hash of the model it began from.")
     corpora: list[CorpusInfo] = []
+    evaluation: EvaluationInfo | None = Field(
+        None, description="`GET /api/models/{name}/evaluation` has it whole."
+    )
 
 
 class Models(BaseModel):

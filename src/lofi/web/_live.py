@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from lofi.brief import LofiError
 from lofi.studio import DatabaseError, Seen, Studio, Watch, access, jobs
+from lofi.web._jobs import shown
 from lofi.web._problems import ProblemError
 from lofi.web._who import bearer, identify, with_secret
 
@@ -150,7 +151,7 @@ class Hub:
 
 def job_message(job: dict[str, Any]) -> str:
     """A job as it is told."""
-    return json.dumps({"type": "job", "job": job})
+    return json.dumps({"type": "job", "job": shown(job)})
 
 
 @router.websocket("/live")

@@ -27,6 +27,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
+    # Else any site could show what lies here where nobody needs a password: img, audio, script.
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
 _QUIET = ("/api/health", "/metrics", "/api/metrics")  # asked every few seconds by machines
 
@@ -126,7 +128,8 @@ class Gate:
             await answer(scope, receive, send)
             return
         safe = scope["type"] == "http" and scope["method"] in ("GET", "HEAD", "OPTIONS")
-        if not safe and bearer(headers) is None and not _is_ours(headers):
+        foreign = _is_embedded(scope, headers) if safe else not _is_ours(headers)
+        if foreign and bearer(headers) is None:
             answer = problem(
                 scope,
                 "foreign-origin",
@@ -138,11 +141,22 @@ class Gate:
         await self._app(scope, receive, send)
 
 
+def _is_embedded(scope: Scope, headers: Headers) -> bool:
+    """Whether a page of another site has the API asked, as for an image. Browsers say so over TLS
+    and on this machine; a link that a person follows is no such thing.
+    """
+    return (
+        scope["path"].startswith(("/api/", "/metrics"))
+        and headers.get("sec-fetch-site") == "cross-site"
+        and headers.get("sec-fetch-mode") != "navigate"
+    )
+
+
 def _is_ours(headers: Headers) -> bool:
     """Whether the request comes from a page of this server, or from no page."""
     origin = headers.get("origin")
     if origin is None:
-        return True
+        return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
     try:
         page, host = urlsplit(origin), urlsplit(f"//{headers.get('host', '')}")
         default = {"http": 80, "https": 443}[page.scheme]

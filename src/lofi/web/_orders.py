@@ -1,11 +1,11 @@
-"""`POST /api/generate`: tracks are ordered, in the words of the command line."""
+"""Orders, in the words of the command line: `POST /api/generate` and `POST /api/preview`."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import (
@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from lofi.brief import (
+    AMBIENCES,
     BPM_RANGE,
     DENSITIES,
     DURATION_RANGE_S,
@@ -38,8 +39,8 @@ from lofi.brief import (
     read_parts,
     read_swing,
 )
-from lofi.studio import Studio, jobs, once
-from lofi.web._jobs import JOB_URL, replayed
+from lofi.studio import Studio, access, jobs, once, prompts
+from lofi.web._jobs import JOB_URL, JobId, replayed
 from lofi.web._who import IdempotencyKey, TheStudio, Writer
 
 if TYPE_CHECKING:
@@ -78,6 +79,36 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # of a file in a folder: it names n
 Word = Annotated[str, Field(max_length=60)]
 Text = Annotated[str, Field(max_length=1000)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Prompt(BaseModel):
+    """A MIDI file that was sent to `POST /api/prompts`, and what is to be made from it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "sha256": "fe09b0d781e6f5a9aba2913a14a479e72aef41dc9312875f86e15ecb85ffca1e",
+                    "how": "vary",
+                    "keep": ["drums", "bass"],
+                }
+            ]
+        },
+    )
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    how: Literal["continue", "vary"] = Field(
+        description="`continue`: it stays as it is, and new sections follow until `duration`, "
+        "twice its length if left out. `vary`: its form, chords, key and length stay."
+    )
+    keep: (
+        Annotated[
+            Text | Annotated[list[Word], Field(max_length=20)],
+            _read(lambda v: read_parts(_words(v))),
+        ]
+        | None
+    ) = Field(None, description="The parts that stay in a variation. Drums and bass if left out.")
 
 
 class TrackOrder(BaseModel):
@@ -133,6 +164,22 @@ class TrackOrder(BaseModel):
     template: Annotated[Word, _read(lambda v: one_of(v, TEMPLATES, "template"))] | None = Field(
         None, description="; ".join(f"{name}: {what}" for name, what in TEMPLATES.items()) + "."
     )
+    ambience: Annotated[Word, _read(lambda v: one_of(v, AMBIENCES, "ambience"))] | None = Field(
+        None,
+        description="What is heard around the music. "
+        + "; ".join(f"{name}: {what}" for name, what in AMBIENCES.items())
+        + f". {next(iter(AMBIENCES))} if left out.",
+    )
+    prompt: Prompt | None = Field(None, description="A MIDI file to go on from, or to vary.")
+    temperature: Number | None = Field(
+        None, ge=0.05, le=2.0, description="Sampling: below 1 plainer, above 1 wilder."
+    )
+    top_k: int | None = Field(
+        None, ge=1, le=1000, description="Sampling: among how many likeliest tokens."
+    )
+    top_p: Number | None = Field(
+        None, ge=0.01, le=1.0, description="Sampling: among what share of likelihood."
+    )
     count: int = Field(1, ge=1, le=MOST, description="Tracks of this brief, each of its own seed.")
     model: str | None = Field(
         None,
@@ -159,7 +206,8 @@ class TrackOrder(BaseModel):
             from lofi.music import key_of_chords, read_chords
 
             loop = read_chords(self.chords)
-            key = key or key_of_chords(loop)
+            if self.prompt is None:  # else it is that of the file
+                key = key or key_of_chords(loop)
         return Brief(
             seed=secrets.randbelow(2**31) if self.seed is None else self.seed,
             mood=self.mood,
@@ -173,7 +221,13 @@ class TrackOrder(BaseModel):
             parts=None if self.instruments is None else read_parts(_words(self.instruments)),
             swing=None if self.swing is None else read_swing(str(self.swing)),
             density=self.density,
+            ambience=self.ambience,
         )
+
+    def sampling(self) -> dict[str, float]:
+        """The sampling that is asked for."""
+        asked = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        return {name: value for name, value in asked.items() if value is not None}
 
 
 class Generate(TrackOrder):
@@ -195,6 +249,7 @@ class Generate(TrackOrder):
                     "density": "sparse",
                     "palette": "teal",
                     "template": "wave",
+                    "ambience": "rain",
                     "stems": True,
                 },
                 {"mood": "chill", "count": 3, "priority": 5},
@@ -222,6 +277,21 @@ class Generate(TrackOrder):
     def each(self) -> list[TrackOrder]:
         """The orders, whichever way they were given."""
         return [self] if self.tracks is None else list(self.tracks)
+
+
+class PreviewOrder(TrackOrder):
+    """Ten seconds of a track, or of several candidates for it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"mood": "dreamy", "bpm": 70, "seed": 7}, {"mood": "chill", "count": 2}]
+        },
+    )
+
+    count: int = Field(
+        1, ge=1, le=4, description="Candidates: the seed of each is one more than the last."
+    )
 
 
 class Ordered(BaseModel):
@@ -268,9 +338,78 @@ def generate(
 
     All of them are ordered, or none.
     """
+    return _ordered(
+        f"generate {order.model_dump_json(exclude_unset=True)}",
+        lambda: [o for each in order.each() for o in _orders(studio.orders, studio, each)],
+        who,
+        studio,
+        response,
+        idempotency_key,
+    )
 
+
+@router.post(
+    "/preview",
+    status_code=202,
+    summary="Order a preview",
+    response_description="The jobs, which wait for their turn. `Location` is where to look.",
+)
+def preview(
+    order: PreviewOrder,
+    who: Writer,
+    studio: TheStudio,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> OrderedJobs:
+    """Hear ten seconds of a track before it is made: from where the music is there in full.
+
+    The whole score is composed and none of it drawn: a track that is ordered of the same brief and
+    seed takes the score over. `file_url` of the finished job is the sound; it is kept for a day.
+    """
+    return _ordered(
+        f"preview {order.model_dump_json(exclude_unset=True)}",
+        lambda: _orders(studio.preview_orders, studio, order),
+        who,
+        studio,
+        response,
+        idempotency_key,
+    )
+
+
+@router.post(
+    "/preview/{job_id}/make",
+    status_code=202,
+    summary="Order the track of a preview",
+    response_description="The job, which waits for its turn. `Location` is where to look.",
+)
+def make_preview(
+    job_id: JobId,
+    who: Writer,
+    studio: TheStudio,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> OrderedJobs:
+    """Make the whole track that a preview was of: the same brief, seed, model and settings."""
+    return _ordered(
+        f"make {job_id}",
+        lambda: [studio.full_order(job_id)],
+        who,
+        studio,
+        response,
+        idempotency_key,
+    )
+
+
+def _ordered(
+    request: str,
+    orders_of: Callable[[], list[jobs.Order]],
+    who: access.Principal,
+    studio: Studio,
+    response: Response,
+    idempotency_key: str | None,
+) -> OrderedJobs:
     def prepare() -> Callable[[Session], dict[str, Any]]:
-        orders = [o for each in order.each() for o in _orders(studio, each)]
+        orders = orders_of()
         batch_id = jobs.new_id() if len(orders) > 1 else None
 
         def write(session: Session) -> dict[str, Any]:
@@ -279,7 +418,6 @@ def generate(
 
         return write
 
-    request = f"generate {order.model_dump_json(exclude_unset=True)}"
     done, again = once(studio.database, who.name, idempotency_key, request, prepare, status=202)
     ids, batch_id = done["jobs"], done["batch_id"]
     if again:
@@ -295,9 +433,16 @@ def generate(
     )
 
 
-def _orders(studio: Studio, order: TrackOrder) -> list[jobs.Order]:
+def _orders(
+    orders: Callable[..., list[jobs.Order]], studio: Studio, order: TrackOrder
+) -> list[jobs.Order]:
     paths = studio.base.paths
-    return studio.orders(
+    prompt = None
+    if (asked := order.prompt) is not None:
+        keep = None if asked.keep is None else read_parts(_words(asked.keep))
+        with studio.database.read() as session:
+            prompt = prompts.prompt(session, asked.sha256, asked.how, keep)
+    return orders(
         order.to_brief(),
         count=order.count,
         model=named(paths.model.parent, order.model, "model"),
@@ -305,6 +450,8 @@ def _orders(studio: Studio, order: TrackOrder) -> list[jobs.Order]:
         keep_stems=order.stems,
         priority=order.priority,
         not_before=order.not_before,
+        sampling=order.sampling(),
+        prompt=prompt,
     )
 
 
@@ -317,6 +464,12 @@ def named(folder: Path, name: str | None, what: str) -> Path | None:
         known = f"There are {', '.join(there[:20])}." if there else f"There is no {what} at all."
         raise InputError(f"unknown {what} {name!r}. {known}")
     return folder / name
+
+
+def soundfonts(studio: Studio) -> list[str]:
+    """The SoundFonts that can be asked for, by name."""
+    folder = studio.base.paths.soundfonts
+    return sorted(p.name for p in (folder.iterdir() if folder.is_dir() else ()) if _is(p, "SF"))
 
 
 def _is(path: Path, what: str) -> bool:

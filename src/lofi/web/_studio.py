@@ -199,7 +199,7 @@ class Config(BaseModel):
 
 
 class Changes(BaseModel):
-    """Settings by group: what is left out stays."""
+    """Settings by group: what is left out stays, null takes back what was set here."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -229,7 +229,8 @@ def config(who: Reader, studio: TheStudio) -> Config:
 def change_config(changes: Changes, who: Admin, studio: TheStudio) -> Config:
     """Set some settings for work that is ordered from now on; all of them, or none.
 
-    Only the groups in `writable`. The environment goes before what is set here.
+    Only the groups in `writable`. The environment goes before what is set here; null takes back
+    what was set here, so that the file holds again.
     """
     asked = changes.model_dump()
     if not _is_plain(asked):

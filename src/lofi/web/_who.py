@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -15,6 +15,10 @@ from lofi.studio import Studio, access
 from lofi.web._problems import ProblemError
 
 COOKIE = "lofi_session"
+_COOKIE_S = 400 * 86400  # as long as browsers keep any: when a session ends the table says
+# What proxies add. None of them adds all, and one that adds none cannot be told from a neighbour.
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+              "x-real-ip")  # fmt: skip
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -118,9 +122,29 @@ def is_near(connection: HTTPConnection) -> bool:
     return (
         client is not None
         and access.is_loopback(client.host)
-        and "x-forwarded-for" not in connection.headers
-        and "forwarded" not in connection.headers
+        and not any(name in connection.headers for name in _FORWARDED)
         and access.is_loopback(host_name(connection.headers.get("host", "")))
+    )
+
+
+def attempt(request: Request) -> float:
+    """Count one trial of a password: 0, or the seconds until one may be tried."""
+    each, together = request.app.state.attempts
+    address = (request.client or ("unknown",))[0]
+    return each.take(address) or together.take("all")
+
+
+def give_cookie(request: Request, answer: Response, secret: str) -> None:
+    """Set the session's cookie, which no script reads and no other site has sent."""
+    forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    answer.set_cookie(
+        COOKIE,
+        secret,
+        max_age=_COOKIE_S,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure="https" in (request.url.scheme, forwarded),
     )
 
 

@@ -12,14 +12,16 @@ in PAGES. What templates may use:
 - `<button data-do="POST /api/…" data-body='{…}' data-confirm="…" data-done="refresh|/path|text">`
   asks the API; what goes wrong is told with its remedy.
 - `<form data-do="POST /api/…" data-keep="name">` sends its fields as JSON (`data-type="number"`,
-  `"list"`, `"bool"` or `"json"` on a field; empty ones are left out, or null with `data-null`).
+  `"list"`, `"bool"` or `"json"` on a field; empty ones are left out, or null with `data-null`; with
+  `data-changed` so are those that are as the page was drawn).
   With `data-keep` what was typed outlives a lost connection and a closed tab. Ctrl+Enter sends it.
   With `data-match` it holds only for that version of what it changes (`If-Match`).
 - `<section id="…" data-live="job track …">` is drawn anew when events of these kinds arrive.
 - `<figure data-chart='{…}'>` is drawn at its real width by `charts.js` (macro `figure`).
 - `<main data-module="calendar">` loads `static/calendar.js` and calls its `open(main)`, which may
   give a function that is called when the page is left.
-- `core.js` exports `api`, `say`, `refresh`, `go`, `clock`, `onLive`, `player` to page modules.
+- `core.js` exports `api`, `say`, `refresh`, `go`, `clock`, `onLive`, `player` to page modules, and
+  `values` and `point` (what is wrong, at its field) to those that send a form themselves.
 """
 
 from __future__ import annotations
@@ -30,10 +32,13 @@ from lofi.web.dashboard import (
     _analytics,
     _calendar,
     _community,
+    _create,
     _door,
     _library,
+    _models,
     _overview,
     _pages,
+    _settings,
     _track,
 )
 from lofi.web.dashboard._door import attempts
@@ -41,7 +46,19 @@ from lofi.web.dashboard._pages import NAVIGATION, refusal
 
 router = APIRouter(include_in_schema=False)
 
-PAGES = (_pages, _door, _overview, _library, _track, _calendar, _analytics, _community)
+PAGES = (
+    _pages,
+    _door,
+    _overview,
+    _create,
+    _library,
+    _track,
+    _calendar,
+    _community,
+    _analytics,
+    _models,
+    _settings,
+)
 for _page in PAGES:
     router.include_router(_page.router)
 

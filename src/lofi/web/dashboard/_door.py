@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request
@@ -11,7 +12,7 @@ from lofi.brief import InputError
 from lofi.studio import Studio, access
 from lofi.web._limits import Limiter
 from lofi.web._problems import ProblemError
-from lofi.web._who import COOKIE, identify
+from lofi.web._who import COOKIE, attempt, give_cookie, identify
 from lofi.web.dashboard._pages import page
 
 router = APIRouter()
@@ -49,22 +50,30 @@ def login(
 ) -> Response:
     """Begin a session."""
     studio: Studio = request.app.state.studio
-    address = (request.client or ("unknown",))[0]
-    each, together = request.app.state.attempts
-    wait_s = each.take(address) or together.take("all")
-    if wait_s:
-        wrong = f"Too many attempts. Wait {wait_s:.0f} s, then try again."
-        return page(
+    if wait_s := attempt(request):
+        wrong = f"Too many attempts. Wait {math.ceil(wait_s)} s, then try again."
+        answer = page(
             request, None, "login.html", status=429, title="Log in", next=_ours(back), known=True,
             wrong=wrong,
         )  # fmt: skip
-    secret = access.log_in(studio.database, password, agent=request.headers.get("user-agent", ""))
+        answer.headers["Retry-After"] = str(math.ceil(wait_s))
+        return answer
+    secret = access.log_in(
+        studio.database,
+        password,
+        agent=request.headers.get("user-agent", ""),
+        instead_of=request.cookies.get(COOKIE, ""),
+    )
     if secret is None:
+        with studio.database.read() as session:
+            known = access.has_password(session)
         return page(
-            request, None, "login.html", status=401, title="Log in", next=_ours(back), known=True,
+            request, None, "login.html", status=401, title="Log in", next=_ours(back), known=known,
             wrong="That is not the password. Forgotten? `lofi password` sets another.",
         )  # fmt: skip
-    return _with_session(request, RedirectResponse(_ours(back), 303), secret)
+    answer = RedirectResponse(_ours(back), 303)
+    give_cookie(request, answer, secret)
+    return answer
 
 
 @router.post("/logout")
@@ -108,25 +117,11 @@ def setup(
             if access.has_password(session):
                 raise ProblemError("conflict", "there is a password already.", "Log in.")
             access.set_password(session, password, actor=who.name)
+            secret = access.begin_session(session, request.headers.get("user-agent", ""))
     except InputError as error:
         return page(request, who, "setup.html", status=422, title="Welcome", wrong=str(error))
-    secret = access.log_in(studio.database, password, agent=request.headers.get("user-agent", ""))
-    assert secret
-    return _with_session(request, RedirectResponse("/", 303), secret)
-
-
-def _with_session(request: Request, answer: Response, secret: str) -> Response:
-    """The answer with the session's cookie, which no script reads and no other site has sent."""
-    forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
-    answer.set_cookie(
-        COOKIE,
-        secret,
-        max_age=int(access.SESSION.total_seconds()),
-        path="/",
-        httponly=True,
-        samesite="lax",
-        secure="https" in (request.url.scheme, forwarded),
-    )
+    answer = RedirectResponse("/", 303)
+    give_cookie(request, answer, secret)
     return answer
 
 

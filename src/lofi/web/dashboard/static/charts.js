@@ -52,7 +52,8 @@ function draw(figure) {
       });
       return;
     }
-    const points = s.values.map((v, i) => v === null ? null : [X(i), Y(v)]);
+    let points = s.values.map((v, i) => v === null ? null : [X(i), Y(v)]);
+    if (s.joined) points = points.filter(Boolean); // measured now and then: the line goes on between
     const path = points.map((p, i) => p && `${points[i - 1] ? "L" : "M"}${p[0].toFixed(1)} ${p[1].toFixed(1)}`).filter(Boolean).join("");
     if (s.low) {
       const there = s.low.map((v, i) => i).filter(i => s.low[i] != null);
@@ -60,7 +61,7 @@ function draw(figure) {
       if (there.length > 1) make("path", { class: `band s${k}`, d: `M${[...up, ...down].join("L")}Z` }, svg);
     }
     make("path", { class: `line s${k}`, d: path }, svg);
-    if (n < 30) for (const p of points) if (p) make("circle", { class: `dot s${k}`, cx: p[0], cy: p[1], r: 2.5 }, svg);
+    if (points.length < 30) for (const p of points) if (p) make("circle", { class: `dot s${k}`, cx: p[0], cy: p[1], r: 2.5 }, svg);
   });
   plot.replaceChildren(svg);
   const off = () => { svg.querySelector(".cross")?.remove(); plot.querySelector(".tip")?.remove(); };

@@ -117,6 +117,7 @@ export function values(form) {
   for (const field of form.elements) {
     if (!field.name || field.disabled || ["submit", "button", "file"].includes(field.type)) continue;
     if (field.type === "radio" && !field.checked) continue;
+    if (form.dataset.changed !== undefined && untouched(field)) continue;
     const type = field.dataset.type, text = field.value;
     if (field.type === "checkbox") {
       if (type === "list") { told[field.name] ??= []; if (field.checked) told[field.name].push(text); }
@@ -133,6 +134,13 @@ export function values(form) {
   return told;
 }
 
+/** Whether a field is as the page was drawn. */
+function untouched(field) {
+  if (field.type === "checkbox") return field.checked === field.defaultChecked;
+  if (field.options) return [...field.options].every(o => o.selected === o.defaultSelected);
+  return field.value === field.defaultValue;
+}
+
 async function send(form) {
   const [method, path] = form.dataset.do.split(" ");
   if (form.dataset.confirm && !await confirmed(form.dataset.confirm)) return;
@@ -144,6 +152,7 @@ async function send(form) {
     const match = form.dataset.match, answer = await api(method, path, body, match ? { "If-Match": `"${match}"` } : {});
     if (match && answer?.version) form.dataset.match = answer.version;
     forget(form);
+    form.dataset.sent = "";
     finish(form.dataset.done ?? "refresh", answer, form);
   } catch (error) {
     point(form, error);
@@ -155,7 +164,7 @@ async function send(form) {
 const nested = (body, group) => group ? { [group]: body } : body;
 
 /** Say at the field what is wrong with it; else in a notice. */
-function point(form, error) {
+export function point(form, error) {
   let first = null;
   for (const wrong of error.problem?.errors ?? []) {
     const field = form.elements[wrong.pointer.split("/").find(name => name in form.elements)];
@@ -233,6 +242,16 @@ async function fetched(url) {
   return { main, title: parsed.title, url: answer.url.split("#")[0] + hash };
 }
 
+/** Whether somebody is typing there: what they send meanwhile is theirs no more. */
+const typed = field => field.matches("input, textarea, select") && field.form?.dataset.sent === undefined;
+
+/** Back to the field of a form that was sent. */
+function again(fresh, was) {
+  const field = $$("input, select, textarea", fresh).find(e => e.name === was.name && e.form?.dataset.group === was.form?.dataset.group);
+  if (field?.form) field.form.dataset.sent = "";
+  field?.focus({ preventScroll: true });
+}
+
 /** Draw the live parts of this page anew, without touching what is typed in; `kinds`: only those. */
 export async function refresh(kinds = null) {
   const parts = $$("[data-live]").filter(p => p.id && (!kinds || p.dataset.live.split(" ").some(k => kinds.has(k))));
@@ -241,13 +260,15 @@ export async function refresh(kinds = null) {
   if (!page || location.href !== asked) return; // gone on meanwhile: it would be another page's part
   for (const part of parts.length ? parts : [$("#main")]) {
     const fresh = $(`#${part.id}`, page.main) ?? (part.id === "main" ? page.main : null);
-    if (!fresh || part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) continue;
-    const was = document.activeElement, label = part.contains(was) ? was.getAttribute("aria-label") ?? was.textContent : null;
+    const was = document.activeElement;
+    if (!fresh || part.contains(was) && typed(was)) continue;
+    const label = part.contains(was) ? was.getAttribute("aria-label") ?? was.textContent : null;
     const unfolded = new Set($$("details[open][id]", part).map(d => d.id));
     if (part.id === "main") { leave?.(); leave = null; }
     part.replaceWith(fresh);
     for (const d of $$("details[id]", fresh)) d.open ||= unfolded.has(d.id);
-    if (label) $$("button, a, [tabindex]", fresh).find(e => (e.getAttribute("aria-label") ?? e.textContent) === label)?.focus({ preventScroll: true });
+    if (label !== null && was.name) again(fresh, was);
+    else if (label) $$("button, a, [tabindex]", fresh).find(e => (e.getAttribute("aria-label") ?? e.textContent) === label)?.focus({ preventScroll: true });
     fresh.dispatchEvent(new CustomEvent("fresh", { bubbles: true }));
     part.id === "main" ? opened() : dress(fresh);
   }
@@ -381,8 +402,9 @@ document.addEventListener("submit", event => {
 document.addEventListener("input", event => {
   const field = event.target;
   if (field.type === "range") slide(field);
-  const form = field.closest?.("form[data-keep]");
-  if (form) keep(form);
+  const form = field.form;
+  delete form?.dataset.sent;
+  if (form?.dataset.keep) keep(form);
 });
 document.addEventListener("change", event => {
   const form = event.target.closest?.("form[data-at-once]");

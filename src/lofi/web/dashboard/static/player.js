@@ -7,7 +7,7 @@ const mmss = s => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2
 let track = null; // {id, title, sub, src, cover}
 let queue = [];   // the tracks that were on the page when it began
 
-const of = element => ({ id: element.dataset.track, title: element.dataset.title, sub: element.dataset.sub, src: element.dataset.src, cover: element.dataset.cover });
+const of = element => ({ id: element.dataset.track, title: element.dataset.title, sub: element.dataset.sub, src: element.dataset.src, cover: element.dataset.cover, href: element.dataset.href });
 
 export const player = {
   audio,

@@ -1,0 +1,88 @@
+"""The settings, in a real browser. That they are accessible and light is tried with the frame."""
+
+from __future__ import annotations
+
+import pytest
+from api import Api
+from browser import OpenPage
+from playwright.sync_api import expect
+
+from lofi.studio import _checks as checks
+from lofi.studio import _doctor as examination
+
+PASSWORD = "four words of mine"
+
+
+@pytest.fixture
+def house(api: Api) -> Api:
+    api.client.post("/setup", data={"later": "true"})
+    return api
+
+
+def test_a_token_is_shown_once_and_revoked(house: Api, open_page: OpenPage):
+    house.client.put("/api/password", json={"password": PASSWORD})
+    page = open_page(f"{house.url}/login?next=/settings%23tokens")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.get_by_label("Name", exact=True).fill("website")
+    page.get_by_role("button", name="Make a token").press("Enter")
+    secret = page.locator("#secret-text")
+    expect(secret).to_contain_text("lofi_")
+    text = secret.text_content() or ""
+    headers = {"Authorization": f"Bearer {text}"}
+    assert house.client.get("/api/status", headers=headers).status_code == 200
+    page.reload()
+    expect(page.locator("#secret")).to_be_hidden()
+    assert text not in page.content()
+    page.get_by_role("button", name="Revoke website").click()
+    page.get_by_role("button", name="Yes").click()
+    expect(page.locator("#token-list")).to_contain_text("revoked")
+    assert house.client.get("/api/status", headers=headers).status_code == 401
+
+
+def test_the_first_password_locks_out_all_but_this_browser(house: Api, open_page: OpenPage):
+    page = open_page(f"{house.url}/settings")
+    again = page.get_by_label("Once more")
+    page.get_by_label("New password").fill(PASSWORD)
+    again.fill("another")
+    page.get_by_role("button", name="Set the password").click()
+    assert again.evaluate("field => field.validationMessage") == "The two are not the same."
+    again.fill(PASSWORD)
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.locator("#session-list")).to_contain_text("this one")
+    assert house.client.get("/api/status").status_code == 401
+
+
+def test_only_what_was_changed_is_set_here_and_can_be_taken_back(
+    house: Api, open_page: OpenPage, monkeypatch
+):
+    page = open_page(f"{house.url}/settings#making", expect=("422",))
+    field = page.get_by_label("Candidates")
+    field.fill("6")
+    field.press("Control+Enter")
+    expect(page.locator("#generation")).to_contain_text("Set here; else 4")
+    assert house.studio.overrides() == {"generation": {"best_of": 6}}
+    frames = page.get_by_label("Frames a second")
+    page.get_by_label("Width").fill("330")
+    frames.press("Control+Enter")
+    expect(page.get_by_role("alert").filter(has_text="not 16:9")).to_be_visible()
+    page.get_by_label("Candidates").fill("")
+    page.get_by_label("Candidates").press("Control+Enter")
+    expect(page.locator("#generation")).not_to_contain_text("Set here")
+    assert house.studio.settings().generation.best_of == 4
+    monkeypatch.setenv("LOFI_DAILY__COUNT", "3")
+    page.reload()
+    expect(page.get_by_label("Tracks a day")).to_be_disabled()
+    expect(page.locator("#daily")).to_contain_text("Set by LOFI_DAILY__COUNT")
+
+
+def test_the_doctor_and_the_garbage_are_asked_from_the_page(
+    house: Api, open_page: OpenPage, monkeypatch
+):
+    monkeypatch.setattr(examination, "CHECKS", {"Python": checks._python})
+    page = open_page(f"{house.url}/settings#doctor")
+    page.get_by_role("button", name="Look", exact=True).click()
+    expect(page.locator("#findings li")).to_have_count(2)
+    expect(page.locator("#examining")).to_contain_text("2 ok, 0 absent, 0 broken")
+    page.get_by_role("button", name="Look for garbage").click()
+    expect(page.locator("#gc-told")).to_contain_text("Nothing")
