@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from api import Api
@@ -38,7 +38,8 @@ def test_the_page_is_light_accessible_and_fits_a_phone_whatever_the_name(
     page = opened(house, open_page, track)
     assert transferred(page) <= 100_000
     expect(page.locator("h1")).to_have_text(TITLE)
-    for theme, width in (("dark", 1280), ("light", 360)):
+    shapes: list[tuple[Literal["dark", "light"], int]] = [("dark", 1280), ("light", 360)]
+    for theme, width in shapes:
         page.emulate_media(color_scheme=theme)
         page.set_viewport_size({"width": width, "height": 900})
         page.goto(page.url)

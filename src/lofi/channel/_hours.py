@@ -279,7 +279,7 @@ def _told(
     expected = weights @ means
     releases = np.bincount(at_hours, minlength=HOURS)
     of_day = np.bincount(at_hours % 24, minlength=24)
-    near = sum(np.roll(of_day, shift) for shift in range(-2, 3))
+    near = np.sum([np.roll(of_day, shift) for shift in range(-2, 3)], axis=0)
     return tuple(
         Hour(
             hour=h,

@@ -155,6 +155,11 @@ class _Reading:
         self.done.calls += 1
         return self._api.call(method, params=params, body=body, media=media)
 
+    def download(self, method: str, url: str) -> bytes:
+        """See `lofi.channel.Api`."""
+        self.done.calls += 1
+        return self._api.download(method, url)
+
     def run(self) -> None:
         """Finish what was cut short, then read what is new since."""
         with self.studio.database.write() as session:

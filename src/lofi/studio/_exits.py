@@ -328,13 +328,14 @@ def _blob(studio: Studio, track: Track, name: str) -> str:
 
 def _master(studio: Studio, track: Track) -> tuple[NDArray[np.float32], int]:
     """The master (2, n) and its rate."""
+    import numpy as np
     import soundfile
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "master.flac"
         studio.storage.fetch(_blob(studio, track, "master.flac"), path)
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return samples.T, rate
+    return np.ascontiguousarray(samples.T, np.float32), rate
 
 
 def _wav(path: Path, samples: NDArray[np.float32], rate: int) -> None:

@@ -84,7 +84,7 @@ def submit(
             delay_s=_delay_s(order.not_before),
             dedup_key=order.dedup_key,
             requested_by=actor,
-            track_id=remake.track_id if remake else None,
+            track_id=commission.remake.track_id if commission.remake else None,
         )
         session.add(job)
         session.flush()
