@@ -26,8 +26,9 @@ OpenPage = Callable[..., "Page"]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, started once for each file: its event loop keeps jobs from running beside it."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=15_000)  # a busy machine is not the page's fault
     program = shutil.which("chromium") or shutil.which("google-chrome") or _ON_MACOS
     if not Path(program).exists():
         raise RuntimeError("Chromium is not installed: run scripts/system_packages.sh.")
