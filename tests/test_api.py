@@ -1013,6 +1013,8 @@ def test_every_request_example_is_accepted(api):
     for path, method, operation in operations(spec):
         if not operation.get("requestBody") or "{" in path:
             continue
+        if path == "/api/trainings":  # it would train
+            continue
         for kind, media in operation["requestBody"]["content"].items():
             for example in examples_of(spec, media) if kind == "application/json" else ():
                 answer = api.client.request(method, path, json=example, headers=admin)
