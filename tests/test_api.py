@@ -1013,7 +1013,7 @@ def test_every_request_example_is_accepted(api):
     for path, method, operation in operations(spec):
         if not operation.get("requestBody") or "{" in path:
             continue
-        if path == "/api/trainings":  # it would train
+        if path in ("/api/trainings", "/api/password"):  # one would train, one locks the others out
             continue
         for kind, media in operation["requestBody"]["content"].items():
             for example in examples_of(spec, media) if kind == "application/json" else ():
