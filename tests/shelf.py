@@ -114,7 +114,8 @@ def padded_video(padding: bytes = b"") -> bytes:
 
 
 @functools.cache
-def _thumbnail() -> bytes:
+def thumbnail() -> bytes:
+    """A plain JPEG of the size that YouTube wants."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -149,7 +150,7 @@ def put_package(
     } | listed  # fmt: skip
     files = {
         "video.mp4": padded_video(padding),
-        "thumbnail.jpg": _thumbnail(),
+        "thumbnail.jpg": thumbnail(),
         "listing.json": json.dumps(listing).encode(),
     }
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from api import Api
@@ -35,15 +35,10 @@ def test_the_page_is_light_accessible_and_fits_a_phone_whatever_the_name(
     house: Api, open_page: OpenPage
 ):
     track = put(house, title=TITLE, tags=["<i>x</i>"], note="a\nb")
-    page = opened(house, open_page, track)
-    assert transferred(page) <= 100_000
-    expect(page.locator("h1")).to_have_text(TITLE)
-    shapes: list[tuple[Literal["dark", "light"], int]] = [("dark", 1280), ("light", 360)]
-    for theme, width in shapes:
-        page.emulate_media(color_scheme=theme)
-        page.set_viewport_size({"width": width, "height": 900})
-        page.goto(page.url)
-        expect(page.locator("[data-roll]")).to_be_visible()
+    for theme, width in (("dark", 1280), ("light", 360)):
+        page = opened(house, open_page, track, theme=theme, width=width)
+        assert transferred(page) <= 100_000
+        expect(page.locator("h1")).to_have_text(TITLE)
         for summary in page.locator("main summary").all()[:2]:
             summary.click()
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -662,6 +662,8 @@ def test_a_round_that_fails_ends_no_other(house, monkeypatch):
 def test_a_track_is_released_through_the_api_by_the_server_itself(
     tmp_path, migrated, fake_youtube, monkeypatch
 ):
+    own = [r for r in rounds.ROUNDS if r.work.startswith("_uploads:")]
+    monkeypatch.setattr(rounds, "ROUNDS", tuple(own))  # others ask what this YouTube does not know
     with serving(tmp_path, migrated, youtube={"uploads": True}, work={"niceness": 0}) as api:
         house = api.studio
         with house.database.write() as session:

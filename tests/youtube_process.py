@@ -7,17 +7,22 @@ Such a process begins in milliseconds, so a test can kill many.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
 from datetime import timedelta
 from pathlib import Path
 
-import httpx  # noqa: F401 (loaded before the fork)
+import cashews  # noqa: F401 (what is loaded when first used is loaded before the fork)
+import cryptography.fernet  # noqa: F401
+import httpcore  # noqa: F401
 import sqlalchemy as sa
+from shelf import padded_video, thumbnail
 from sqlalchemy.event import listen
 
-from lofi.studio import _accounts, _releases, _tracks, _uploads
+from lofi.channel import read_encoding, read_picture
+from lofi.studio import _accounts, _listings, _releases, _tracks, _uploads
 from lofi.studio._cache import Cache
 from lofi.studio._database import Database
 from lofi.studio._settings import load_settings
@@ -40,6 +45,9 @@ def database_of(folder: Path) -> Database:
             release = _releases.find(session, release_id, lock=True)
             _releases.gate(session, _tracks.find(session, release.track_id), "private")
             _releases.view(session, release_id)
+            _listings.effective(session, _tracks.find(session, release.track_id))
+    read_encoding(io.BytesIO(padded_video()))
+    read_picture(thumbnail())
     database.close()  # connections are no heirlooms
     return database
 

@@ -133,7 +133,7 @@ export function open(main) {
 function grouped(failed) {
   const by = new Map();
   for (const { id, cause, remedy } of failed) {
-    const reason = `${cause} ${remedy}`.trim().replaceAll(`track ${id}`, "it").replaceAll(id, "it");
+    const reason = `${cause} ${remedy}`.trim().replaceAll(`track ${id}`, "it").replaceAll(id, "ID");
     by.set(reason, [...by.get(reason) ?? [], id]);
   }
   return by;
