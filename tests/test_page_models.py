@@ -84,6 +84,7 @@ def test_what_cannot_be_started_says_why(house: Api, open_page: OpenPage):
 
 def test_models_are_chosen_and_compared_by_keyboard(house: Api, open_page: OpenPage):
     page = open_page(f"{house.url}/models")
+    page.wait_for_load_state("networkidle")
     page.get_by_role("checkbox").nth(0).press("Space")
     page.get_by_role("checkbox").nth(1).press("Space")
     page.get_by_role("button", name="Compare those ticked").press("Enter")

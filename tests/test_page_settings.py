@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from api import Api
 from browser import OpenPage
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from lofi.studio import _checks as checks
 from lofi.studio import _doctor as examination
@@ -19,11 +21,27 @@ def house(api: Api) -> Api:
     return api
 
 
+def waits(page: Page) -> None:
+    """Until the page's scripts are there."""
+    page.wait_for_load_state("networkidle")
+
+
+def test_no_form_tells_an_address_what_was_typed(house: Api):
+    house.client.put("/api/password", json={"password": PASSWORD})
+    for path in ("/settings", "/models/training"):
+        page = house.client.get(path, headers={"Accept": "text/html"}).text
+        # Sent before its scripts are there, a form of no method would put it all into the URL.
+        for form in re.findall(r"<form [^>]*data-do[^>]*>", page):
+            assert 'method="post"' in form, form
+
+
 def test_a_token_is_shown_once_and_revoked(house: Api, open_page: OpenPage):
     house.client.put("/api/password", json={"password": PASSWORD})
     page = open_page(f"{house.url}/login?next=/settings%23tokens")
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
+    page.wait_for_url("**/settings*")
+    waits(page)
     page.get_by_label("Name", exact=True).fill("website")
     page.get_by_role("button", name="Make a token").press("Enter")
     secret = page.locator("#secret-text")
@@ -32,6 +50,7 @@ def test_a_token_is_shown_once_and_revoked(house: Api, open_page: OpenPage):
     headers = {"Authorization": f"Bearer {text}"}
     assert house.client.get("/api/status", headers=headers).status_code == 200
     page.reload()
+    waits(page)
     expect(page.locator("#secret")).to_be_hidden()
     assert text not in page.content()
     page.get_by_role("button", name="Revoke website").click()
@@ -42,6 +61,7 @@ def test_a_token_is_shown_once_and_revoked(house: Api, open_page: OpenPage):
 
 def test_the_first_password_locks_out_all_but_this_browser(house: Api, open_page: OpenPage):
     page = open_page(f"{house.url}/settings")
+    waits(page)
     again = page.get_by_label("Once more")
     page.get_by_label("New password").fill(PASSWORD)
     again.fill("another")
@@ -57,6 +77,7 @@ def test_only_what_was_changed_is_set_here_and_can_be_taken_back(
     house: Api, open_page: OpenPage, monkeypatch
 ):
     page = open_page(f"{house.url}/settings#making", expect=("422",))
+    waits(page)
     field = page.get_by_label("Candidates")
     field.fill("6")
     field.press("Control+Enter")
@@ -81,6 +102,7 @@ def test_the_doctor_and_the_garbage_are_asked_from_the_page(
 ):
     monkeypatch.setattr(examination, "CHECKS", {"Python": checks._python})
     page = open_page(f"{house.url}/settings#doctor")
+    waits(page)
     page.get_by_role("button", name="Look", exact=True).click()
     expect(page.locator("#findings li")).to_have_count(2)
     expect(page.locator("#examining")).to_contain_text("2 ok, 0 absent, 0 broken")
