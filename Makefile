@@ -34,6 +34,7 @@ benchmarks: .venv/.dev
 	.venv/bin/python benchmarks/generation.py --write
 	.venv/bin/python benchmarks/jobs.py --write
 	.venv/bin/python benchmarks/api.py --write
+	.venv/bin/python benchmarks/dashboard.py --write
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
