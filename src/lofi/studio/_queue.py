@@ -86,19 +86,23 @@ class _Room:
     def keep(self, name: str) -> bool:
         """Keep a place for a ticket, if there is one."""
         with self._changed:
-            moment = time.monotonic()
-            self._kept = {n: t for n, t in self._kept.items() if moment - t < _KEPT_S}
-            if name in self._kept or self._taken + len(self._kept) >= self._places or self._closed:
+            if name in self._kept or self._is_full() or self._closed:
                 return False
-            self._kept[name] = moment
+            self._kept[name] = time.monotonic()
             return True
+
+    def _is_full(self) -> bool:
+        """Whether all places are taken or kept. One that nobody came for is kept no longer."""
+        moment = time.monotonic()
+        self._kept = {n: t for n, t in self._kept.items() if moment - t < _KEPT_S}
+        return self._taken + len(self._kept) >= self._places
 
     @contextmanager
     def place(self, name: str) -> Iterator[None]:
         """Wait for a place, and hold it."""
         with self._changed:
             kept = self._kept.pop(name, None) is not None
-            while not kept and self._taken + len(self._kept) >= self._places:
+            while not kept and self._is_full():
                 if self._closed:
                     raise RuntimeError("closed while waiting for a place")  # it is handed out anew
                 self._changed.wait(1.0)
