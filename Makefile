@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test benchmarks clean
+.PHONY: demo test torture benchmarks clean
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
@@ -28,6 +28,10 @@ test: .venv/.dev  ## install what the tests need, and run everything
 	.venv/bin/ruff check .
 	.venv/bin/pyright
 	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+torture: .venv/.dev  ## the tests that take long: fifty jobs on PostgreSQL under kills, a training run, …
+	scripts/system_packages.sh
+	.venv/bin/pytest -m slow
 
 benchmarks: .venv/.dev
 	.venv/bin/python benchmarks/package.py --write

@@ -257,7 +257,9 @@ def test_an_import_that_cannot_be_is_a_sentence(tmp_path: Path):
     complains(lofi("corpus", "stats", cwd=tmp_path), "metadata.json", "lofi tokenize")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_stopping_in_the_middle_leaves_nothing_behind(tmp_path: Path, how: signal.Signals):
     process = subprocess.Popen(
         [sys.executable, "-m", "lofi", "make", "--duration", "60", "--seed", "1"],

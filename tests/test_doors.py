@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -279,6 +280,7 @@ def test_a_worker_on_postgresql_works_beside_a_server(tmp_path: Path, postgres_u
 # With tracks -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_killed_orchestrator_goes_on_where_it_was(tmp_path: Path):
     words = ("orchestrator.py", "--mode", "batch", "--count", "2", "--duration", "10")
     first = begin(*words, cwd=tmp_path)
@@ -338,6 +340,7 @@ def test_the_tracks_of_a_day_are_made_once(tmp_path: Path):
     assert told("storage", "gc", "--dry-run", cwd=tmp_path)["files"] == 0
 
 
+@pytest.mark.slow
 def test_a_day_is_left_to_the_server_that_works_there(tmp_path: Path):
     with serving(tmp_path) as (server, address):
         daily = begin("daily", "--date", "2026-07-02", "--json", cwd=tmp_path)

@@ -142,8 +142,9 @@ def test_a_site_is_whole_and_replaces_only_itself(made: tuple[Api, str], tmp_pat
     approve(api, track_id, "public")
     out = tmp_path / "site"
     about = {"name": "N", "about": "a", "author": "me", "actor": "cli", "progress": quiet}
-    for _ in range(2):
-        write_site(api.studio, out, address="https://a.b/lofi", **about)
+    write_site(api.studio, out, **about)
+    assert not (out / "feed.xml").exists()
+    write_site(api.studio, out, address="https://a.b/lofi", **about)
     heard = soundfile.info(out / "audio" / f"{track_id}.mp3")
     assert heard.duration == pytest.approx(24, abs=0.1)
     feed = ET.fromstring((out / "feed.xml").read_bytes())

@@ -170,6 +170,7 @@ def test_of_orders_with_one_key_the_first_stands(studio: Studio):
     assert len(events(studio, "queued")) == 2
 
 
+@pytest.mark.slow
 def test_the_urgent_goes_before_the_early(studio: Studio, working):
     slow = order(studio, brief(1), brief(2), priority=8)
     [urgent] = order(studio, brief(4), priority=1)
@@ -191,6 +192,7 @@ def test_a_clock_that_is_set_back_does_not_keep_a_job_waiting(studio: Studio, wo
     see_that_all_is_well(studio, [job_id])
 
 
+@pytest.mark.slow
 def test_a_worker_of_a_later_version_goes_on_with_what_an_earlier_one_left(studio: Studio, working):
     ids = order(studio, brief(1))
     process = working(version="0.1.0")
@@ -258,3 +260,13 @@ def test_settings_are_changed_checked_and_told(studio: Studio):
     assert studio.settings().sampling.temperature == 0.8
     [event] = events(studio, "set")
     assert event.detail == {"changes": {"sampling": {"temperature": 0.8}}}
+
+
+def test_a_place_kept_for_a_ticket_that_never_came_is_given_to_who_waits(monkeypatch):
+    from lofi.studio import _queue
+
+    monkeypatch.setattr(_queue, "_KEPT_S", 0.05)
+    room = _queue._Room(1)
+    assert room.keep("one that never comes")
+    with room.place("one that waits"):
+        assert not room.keep("a third")

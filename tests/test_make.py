@@ -214,6 +214,7 @@ def test_what_was_asked_for_is_recorded_and_done(tmp_path: Path):
     assert {x.removeprefix("chord: ") for x in labels if "chord" in x} == set(loop)
 
 
+@pytest.mark.slow
 def test_a_batch_makes_different_tracks_and_one_failure_does_not_stop_it(tmp_path: Path):
     ended = []
     results = make_many(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from api import Api, serving
 from browser import OpenPage
 from playwright.sync_api import expect
@@ -73,6 +74,7 @@ def test_a_midi_file_decides_what_it_decides(
     expect(page.locator("[name=key]")).to_be_enabled()
 
 
+@pytest.mark.slow
 def test_two_candidates_are_heard_and_one_is_made(
     environment: Path, migrated: Path, working: Callable[..., Any], open_page: OpenPage
 ):

@@ -71,6 +71,7 @@ def until(api: Api, name: str, *states: str, step: int = 0) -> dict:
 # Runs ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_outlives_its_server_and_stops_without_losing_a_step(
     school: Api, tmp_path: Path, migrated: Path
 ):
