@@ -29,7 +29,7 @@ test: .venv/.dev  ## install what the tests need, and run everything
 	.venv/bin/pyright
 	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-torture: .venv/.dev  ## the tests that take long: fifty jobs on PostgreSQL under kills, a training run, …
+torture: .venv/.dev  ## the tests that take long: a training run stopped and resumed, a killed orchestrator, …
 	scripts/system_packages.sh
 	.venv/bin/pytest -m slow
 

@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-import pytest
 import sqlalchemy as sa
 from jobs import Process, brief, events, order, see_that_all_is_well, wait_for
 
@@ -85,7 +84,6 @@ def test_fifty_jobs_survive_a_server_that_is_killed_at_random(studio: Studio, wo
     torture(studio, working, 1, seed=1)
 
 
-@pytest.mark.slow
 def test_fifty_jobs_survive_workers_that_are_killed_at_random(on_postgresql: Studio, working):
     torture(on_postgresql, working, 2, seed=2)
 
