@@ -7,11 +7,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from symusic import Note, Score, Tempo, Track
 
 from lofi.brief import PALETTES, TEMPLATES, InputError
 from lofi.picture import render_roll, render_thumbnail, render_video, still
+from lofi.picture._features import SPARK_LIFE_S, Features
 
 RATE = 44_100
 WIDTH, HEIGHT = 640, 360
@@ -171,6 +174,17 @@ def test_a_melody_note_sends_up_a_spark(tmp_path: Path):
     change = np.abs(region(with_note, *above_record) - region(without, *above_record))
     assert change[5:12].max() < 40
     assert change[18:30].max() > 80
+
+
+@given(onset=st.floats(0, 900), picture=st.integers(0, 13_500))
+def test_no_spark_is_younger_than_its_note_or_older_than_its_life(onset: float, picture: int):
+    moment = picture / 15
+    for written in (np.float32(onset), np.float32(moment), np.float32(moment - SPARK_LIFE_S)):
+        notes = np.array([[float(written), 72.0]])
+        nothing = np.zeros(1)
+        heard = Features(np.array([moment]), nothing[None], nothing, nothing.astype(int), notes)
+        for age_s, _ in heard.sounding(0):
+            assert 0 <= age_s <= SPARK_LIFE_S
 
 
 def test_nothing_moves_outside_the_moving_parts(tmp_path: Path):

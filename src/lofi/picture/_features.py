@@ -37,8 +37,13 @@ class Features:
     def sounding(self, picture: int) -> list[tuple[float, float]]:
         """Age in seconds and pitch of the melody notes whose spark still flies."""
         now = self.times_s[picture]
+        # An onset is written in fewer digits than a picture's moment: one that falls on it may be
+        # some hundred nanoseconds ahead, and no age is below 0 or beyond a spark's life.
         first, last = np.searchsorted(self.notes[:, 0], (now - SPARK_LIFE_S, now + 1e-6))
-        return [(float(now - onset), float(pitch)) for onset, pitch in self.notes[first:last]]
+        return [
+            (float(np.clip(now - onset, 0.0, SPARK_LIFE_S)), float(pitch))
+            for onset, pitch in self.notes[first:last]
+        ]
 
 
 def listen(
