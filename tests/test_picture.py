@@ -181,8 +181,10 @@ def test_no_spark_is_younger_than_its_note_or_older_than_its_life(onset: float, 
     moment = picture / 15
     for written in (np.float32(onset), np.float32(moment), np.float32(moment - SPARK_LIFE_S)):
         notes = np.array([[float(written), 72.0]])
-        nothing = np.zeros(1)
-        heard = Features(np.array([moment]), nothing[None], nothing, nothing.astype(int), notes)
+        nothing = np.zeros(1, np.float32)
+        heard = Features(
+            np.array([moment]), nothing[None], nothing, nothing.astype(np.int64), notes
+        )
         for age_s, _ in heard.sounding(0):
             assert 0 <= age_s <= SPARK_LIFE_S
 
