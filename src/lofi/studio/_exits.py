@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, float], None]
 
 _LOOPED = ("A", "B", "intro", "break")  # sections that make loops, the first of each name
-_MP3_QUALITY = 0.35  # of libsndfile, 0 best: about 190 kb/s
+_MP3_QUALITY = 0.35  # of libsndfile, 0 best: about 160 kb/s
 
 
 @dataclass(frozen=True, slots=True)
