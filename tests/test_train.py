@@ -164,7 +164,8 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(dataset: Path, tmp_path
     ]
     for parameter, kept in momenta[0].items():
         for name, value in kept.items():
-            assert torch.equal(value, momenta[1][parameter][name]), (parameter, name)
+            resumed = torch.as_tensor(momenta[1][parameter][name])
+            assert torch.equal(torch.as_tensor(value), resumed), (parameter, name)
     arguments = torch.load(straight / "training_args.bin", weights_only=False)
     assert arguments.max_grad_norm == 1.0, "gradients are clipped"
 

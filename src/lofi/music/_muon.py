@@ -7,13 +7,16 @@ in Liu et al., "Muon is Scalable for LLM Training", 2025, so that one learning r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic Newton-Schulz iteration
 _ITERATIONS = 5
+
+_Updates = Iterator[tuple[torch.Tensor, torch.Tensor]]
 
 
 class Muon(torch.optim.Optimizer):
@@ -40,43 +43,60 @@ class Muon(torch.optim.Optimizer):
         """One update from the gradients."""
         loss = None if closure is None else closure()
         for group in self.param_groups:
-            update = self._orthogonal if group["orthogonal"] else self._adam
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.add_(update(p, group), alpha=-group["lr"])
+            found = [p for p in group["params"] if p.grad is not None]
+            for p in found:
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+            for p, update in (self._orthogonal if group["orthogonal"] else self._adam)(
+                found, group
+            ):
+                p.add_(update, alpha=-group["lr"])
         return loss
 
-    def _orthogonal(self, p: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
-        state = self.state[p]
-        if not state:
-            state["momentum"] = torch.zeros_like(p)
-        momentum, mu = state["momentum"], group["momentum"]
-        momentum.lerp_(p.grad, 1 - mu)  # type: ignore[arg-type]
-        update = orthogonalised(p.grad.lerp(momentum, mu))  # type: ignore[union-attr]
-        return update * (0.2 * max(p.shape) ** 0.5)
+    def _orthogonal(self, found: list[torch.Tensor], group: dict[str, Any]) -> _Updates:
+        """Matrices of one shape in one go: a graphics card waits longer for many small products
+        than it computes.
+        """
+        alike: dict[torch.Size, list[torch.Tensor]] = defaultdict(list)
+        for p in found:
+            alike[p.shape].append(p)
+        for shape, some in alike.items():
+            ahead = []
+            for p in some:
+                state, mu = self.state[p], group["momentum"]
+                if not state:
+                    state["momentum"] = torch.zeros_like(p)
+                state["momentum"].lerp_(p.grad, 1 - mu)  # type: ignore[arg-type]
+                ahead.append(p.grad.lerp(state["momentum"], mu))  # type: ignore[union-attr]
+            yield from zip(
+                some, orthogonalised(torch.stack(ahead)) * 0.2 * max(shape) ** 0.5, strict=True
+            )
 
-    def _adam(self, p: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
-        state = self.state[p]
-        if not state:
-            state["mean"], state["square"] = torch.zeros_like(p), torch.zeros_like(p)
-            state["steps"] = torch.zeros(())
-        state["steps"] += 1
-        steps, (b1, b2) = float(state["steps"]), group["betas"]
-        state["mean"].lerp_(p.grad, 1 - b1)  # type: ignore[arg-type]
-        state["square"].lerp_(p.grad.square(), 1 - b2)  # type: ignore[union-attr]
-        spread = (state["square"] / (1 - b2**steps)).sqrt_().add_(1e-8)
-        return state["mean"] / (1 - b1**steps) / spread
+    def _adam(self, found: list[torch.Tensor], group: dict[str, Any]) -> _Updates:
+        b1, b2 = group["betas"]
+        for p in found:
+            state = self.state[p]
+            if not state:
+                state["mean"], state["square"] = torch.zeros_like(p), torch.zeros_like(p)
+                state["steps"] = 0  # a number: one on the graphics card would be waited for
+            state["steps"] += 1
+            steps = int(state["steps"])
+            state["mean"].lerp_(p.grad, 1 - b1)  # type: ignore[arg-type]
+            state["square"].lerp_(p.grad.square(), 1 - b2)  # type: ignore[union-attr]
+            spread = (state["square"] / (1 - b2**steps)).sqrt_().add_(1e-8)
+            yield p, state["mean"] / (1 - b1**steps) / spread
 
 
-def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
-    """The nearest matrix with all singular values about 1 (0.7 to 1.2), by Newton-Schulz."""
+def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
+    """The nearest matrices (..., rows, columns) with all singular values about 1 (0.7 to 1.2).
+
+    By Newton-Schulz.
+    """
     a, b, c = _COEFFICIENTS
-    x = matrix.bfloat16() if matrix.is_cuda else matrix.float()
-    wide = x.shape[0] <= x.shape[1]
-    x = x if wide else x.T
-    x = x / (x.norm() + 1e-7)
+    x = matrices.bfloat16() if matrices.is_cuda else matrices.float()
+    wide = x.shape[-2] <= x.shape[-1]
+    x = x if wide else x.mT
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(_ITERATIONS):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return (x if wide else x.T).to(matrix.dtype)
+    return (x if wide else x.mT).to(matrices.dtype)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Draw = Callable[[symusic.Score, Path], None]
 
 ORIGIN_FILE = "origin.json"  # which model a run in this folder started from
+_MOST_READERS = 12  # processes that feed a graphics card
 _PACKAGES = ("accelerate", "onnx", "onnx_ir", "safetensors", "tensorboard", "torch", "transformers")
 
 
@@ -145,6 +146,13 @@ def processes() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def _readers() -> int:
+    """How many processes prepare segments beside the one that trains."""
+    usable = getattr(os, "sched_getaffinity", None)
+    cores = len(usable(0)) if usable else os.cpu_count() or 1
+    return max(1, min(_MOST_READERS, cores // processes()[1] - 1))
+
+
 def missing_packages() -> list[str]:
     """The packages of the extra `train` that are not installed. Imports none of them."""
     return [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
@@ -206,6 +214,7 @@ def train(
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "runs")
     cuda = torch.cuda.is_available()
     numbers = precision()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # readers are processes of their own
     # From here on the processes of torchrun know each other.
     arguments = transformers.TrainingArguments(
         output_dir=str(out),
@@ -230,7 +239,9 @@ def train(
         seed=recipe.seed,
         remove_unused_columns=False,
         disable_tqdm=True,
-        dataloader_num_workers=0,
+        # A graphics card reads faster than one processor varies, merges and pads.
+        dataloader_num_workers=_readers() if cuda else 0,
+        dataloader_persistent_workers=cuda,
     )
     arguments.device  # noqa: B018 (joins the processes)
     bpe: Bpe = from_first(lambda: _begin(out, base, splits["train"], architecture, recipe, fresh))
@@ -243,6 +254,7 @@ def train(
         resid_pdrop=recipe.dropout,
         embd_pdrop=recipe.dropout,
         attn_pdrop=0.0,
+        activation_function="gelu_pytorch_tanh",  # GPT-2's own, as one kernel instead of eight
         bos_token_id=vocab.bos,
         eos_token_id=vocab.eos,
         pad_token_id=vocab.pad,
