@@ -32,9 +32,11 @@ from lofi.music._tokens import (
     vocabulary,
 )
 
-# A melody of so many notes in a row as in the corpus is common property; more costs this a note.
+# A melody of so many notes in a row as in the corpus is common property; more costs this a note,
+# and beyond the most a candidate is taken only if no other has fewer.
 COPIED_FREELY = 8
 COPIED_PENALTY = 0.05
+COPIED_AT_MOST = 11  # a stretch may go on from the one before it
 # A player is taken from another candidate for this much of a better total.
 MIXED_FOR = 0.01
 
@@ -276,6 +278,7 @@ class Writer:
             copied = self._copied_by(task, played[best])
             ratings[best]["copied_notes"] = float(copied)
             ratings[best]["total"] -= max(0, copied - COPIED_FREELY) * COPIED_PENALTY
+            ratings[best]["total"] -= copied > COPIED_AT_MOST
             best = max(range(len(played)), key=total)
         return best
 
