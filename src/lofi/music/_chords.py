@@ -164,9 +164,8 @@ class Comper:
         # A stab of a sixteenth rings a little into the rest after it.
         sounding = band.length(bar, step, length, 1.4 if length == 1 else 0.94)
         rows = []
-        for i, pitch in enumerate(voices):
-            along = i / max(1, len(voices) - 1) - 0.5
-            onset = band.onset(bar, step, late + rolled * along)
+        onsets = band.rolled(bar, step, late, rolled, len(voices))
+        for i, (onset, pitch) in enumerate(zip(onsets, voices, strict=True)):
             # The top voice sings, the inner ones stay back.
             voiced = loud * (1.03 if i == len(voices) - 1 else 0.95 if i else 0.99)
             rows.append((onset, sounding, pitch, band.loudness(bar, step, voiced)))
