@@ -23,10 +23,13 @@ from lofi.music._voicing import Hands, Voices
 # Voices that a mark strikes: how many, and how loudly.
 _SHARE = {"X": 1.05, "x": 0.92, "u": 0.86, "b": 0.95, "p": 0.95, "q": 0.9}
 _FULL_HAND = 4
+_HAND = 3  # beside other chords: a third, a seventh and a colour say the rest
+_FINGERS = 5  # voices that a broken chord reaches; those above the hand are an octave higher
+_WALK = {1: 5, 2: 3, 3: 1}  # how often fingers move on by so many voices
 
 # What keys may add to the piece, in notes a bar, so that the mood's density comes out.
 _KEYS_NOTES = {
-    "chill": 10.0, "melancholic": 6.5, "upbeat": 13.0, "dreamy": 6.0, "focus": 8.0, "sleep": 4.0,
+    "chill": 10.0, "melancholic": 9.0, "upbeat": 15.0, "dreamy": 9.0, "focus": 12.0, "sleep": 7.0,
 }  # fmt: skip
 
 # What the guitar does, with its odds; it sings against the lead where there is one.
@@ -41,9 +44,9 @@ ROLES: dict[str, dict[str, float]] = {
 
 
 def notes_per_bar(row: Row) -> float:
-    """About how many notes a pattern strikes in a bar with four voices."""
+    """About how many notes a pattern strikes in a bar with three voices."""
     line = "".join(row["steps"].split())
-    struck = {"X": 4, "x": 4, ">": 4, "u": 2, "p": 2, "q": 2, ".": 0, "-": 0}
+    struck = {"X": 3, "x": 3, ">": 3, "u": 2, "p": 2, "q": 2, ".": 0, "-": 0}
     return sum(struck.get(mark, 1) for mark in line) * STEPS / len(line)
 
 
@@ -77,8 +80,22 @@ class Comper:
     def _patterns(self, scene: Scene, use: str) -> tuple[Row, Row]:
         """The rhythm of the section, and the one that closes its phrases."""
         if (use, scene.name) not in self._rhythms:
-            self._rhythms[use, scene.name] = self._drawn(scene, use)
+            main, close = self._drawn(scene, use)
+            self._rhythms[use, scene.name] = self._fingered(main, use), self._fingered(close, use)
         return self._rhythms[use, scene.name]
+
+    def _fingered(self, row: Row, use: str) -> Row:
+        """The row with a voice for each `*`: fingers walk to a neighbour, now and then past it."""
+        own = self._band.own("fingers", self._part, use, row["name"])
+        at = own.choice((1, 1, 2, 3))
+        steps = []
+        for mark in row["steps"]:
+            if mark == "*":
+                mark = str(at)
+                ways = [w for w in (-2, -1, 1, 2, 3) if 1 <= at + w <= _FINGERS]
+                at += own.choices(ways, [_WALK[abs(w)] for w in ways])[0]
+            steps.append(mark)
+        return {**row, "steps": "".join(steps)}
 
     def _drawn(self, scene: Scene, use: str) -> tuple[Row, Row]:
         band = self._band
@@ -116,9 +133,7 @@ class Comper:
             else:
                 voices = self._voices(bar, step)
             if ring:
-                length = (8 if changes and step < 8 else STEPS) - step
-            elif i + 1 == len(marks) and step + length < STEPS and length >= 4:
-                length = min(length + 2, STEPS - step)  # the last chord is let go late
+                length = max(4, (8 if step < 8 else STEPS) - step)
             rows += self._marked(bar, step, length, mark, voices)
         return rows
 
@@ -162,7 +177,7 @@ class Comper:
         late = self._late_ms
         rolled = roll_ms if len(voices) > 2 and band.chance.random() < 0.4 else 0.0
         # A stab of a sixteenth rings a little into the rest after it.
-        sounding = band.length(bar, step, length, 1.4 if length == 1 else 0.94)
+        sounding = band.length(bar, step, length, 1.4 if length == 1 else 0.9)
         rows = []
         onsets = band.rolled(bar, step, late, rolled, len(voices))
         for i, (onset, pitch) in enumerate(zip(onsets, voices, strict=True)):
@@ -278,9 +293,11 @@ class Pad:
 
 
 def keys_player(band: Band) -> Comper:
-    """The electric piano: four voices in the middle."""
+    """The electric piano: a full hand in the middle, or three voices where others hold chords."""
+    playing = {part for section in band.plan.sections for part in section.parts}
+    size = _HAND if playing & {"pad", "guitar"} else _FULL_HAND
     hands = Hands(
-        band, "keys", centre=band.centre - 4.5, low=48, high=round(band.centre) + 8, size=_FULL_HAND
+        band, "keys", centre=band.centre - 4.5, low=48, high=round(band.centre) + 8, size=size
     )
     return Comper(band, "keys", hands, loud=1.0, notes=_KEYS_NOTES[band.bundle] * band.busier)
 
@@ -293,14 +310,14 @@ def guitar_player(band: Band) -> Comper:
         centre=band.centre - 0.5,
         low=50,
         high=round(band.centre) + 7,
-        size=_FULL_HAND,
+        size=_HAND,
     )
     return Comper(band, "guitar", hands, loud=0.9, notes=5.0)
 
 
 def pad_player(band: Band, book: Book) -> Pad:
     """The pad: in another place than the keys, fuller where it carries the music."""
-    size = 3 if band.bundle in ("dreamy", "sleep") else 2
+    size = 2
     hands = Hands(
         band, "pad", centre=band.centre + 2.5, low=55, high=round(band.centre) + 9, size=size
     )

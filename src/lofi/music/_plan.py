@@ -32,21 +32,21 @@ _DARK = ("min", "min7", "min9", "min6", "m7b5")
 
 # Swing by bundle: off-beats at 6, 7 or 8 twelfths of the beat (50, 58 or 67 %), with their odds.
 _SWING_ODDS: dict[str, tuple[float, float, float]] = {
-    "chill": (0.1, 0.55, 0.35),
-    "melancholic": (0.25, 0.55, 0.2),
-    "upbeat": (0.15, 0.5, 0.35),
-    "dreamy": (0.4, 0.5, 0.1),
-    "focus": (0.3, 0.55, 0.15),
-    "sleep": (0.6, 0.4, 0.0),
+    "chill": (0.1, 0.65, 0.25),
+    "melancholic": (0.2, 0.7, 0.1),
+    "upbeat": (0.15, 0.6, 0.25),
+    "dreamy": (0.45, 0.5, 0.05),
+    "focus": (0.5, 0.5, 0.0),
+    "sleep": (0.7, 0.3, 0.0),
 }
 # How often a part is in the band at all; bass and keys always are.
 _BAND_ODDS: dict[str, dict[str, float]] = {
-    "chill": {"drums": 1.0, "lead": 0.95, "guitar": 0.5, "pad": 0.4},
-    "melancholic": {"drums": 0.92, "lead": 0.95, "guitar": 0.45, "pad": 0.5},
-    "upbeat": {"drums": 1.0, "lead": 0.97, "guitar": 0.55, "pad": 0.3},
-    "dreamy": {"drums": 0.8, "lead": 0.92, "guitar": 0.4, "pad": 0.9},
-    "focus": {"drums": 1.0, "lead": 0.66, "guitar": 0.4, "pad": 0.4},
-    "sleep": {"drums": 0.3, "lead": 0.66, "guitar": 0.25, "pad": 0.8},
+    "chill": {"drums": 1.0, "lead": 0.95, "guitar": 0.45, "pad": 0.25},
+    "melancholic": {"drums": 0.92, "lead": 0.95, "guitar": 0.4, "pad": 0.35},
+    "upbeat": {"drums": 1.0, "lead": 0.97, "guitar": 0.5, "pad": 0.2},
+    "dreamy": {"drums": 0.8, "lead": 0.92, "guitar": 0.3, "pad": 0.75},
+    "focus": {"drums": 1.0, "lead": 0.66, "guitar": 0.35, "pad": 0.25},
+    "sleep": {"drums": 0.3, "lead": 0.7, "guitar": 0.25, "pad": 0.65},
 }
 
 # How often each part is sparse, normal or busy in the full sections of the composed corpus, by mood
