@@ -45,7 +45,7 @@ _LEAVE_ODDS = 0.4  # the drums leave the outro half way
 _CRASH_ODDS = 0.5
 _SOFTEST, _LOUDEST = 8, 124
 _TOUCH = 3.5  # how far a player's velocities spread at least
-_SWAY_MS, _OWN_MS, _MOST_ASTRAY_MS = 3.0, 0.7, 10.0  # of the band, of each player, of both
+_SWAY_MS, _MOST_ASTRAY_MS = 3.0, 10.0  # of the band, and of a player in it
 _ROLL_TICKS = 14  # the last chord is rolled from below, this much from voice to voice
 # A part of the kit that another may stand in for when a section returns, and what it is told as.
 _KIT_COLOURS = (
@@ -409,9 +409,9 @@ def _played(parts: dict[str, Notes], plan: Plan, seed: int) -> dict[str, Notes]:
         n = parts[name]
         onset = swung(n.onset, plan.swing)
         length = np.maximum(1, swung(n.onset + n.length, plan.swing) - onset)
-        own = rng.uniform(-1, 5) + rng.normal(0, _OWN_MS, len(sway))
         moment = np.minimum(n.onset // twelfth, len(sway) - 1)
-        shift = np.clip((sway + own)[moment], -_MOST_ASTRAY_MS, _MOST_ASTRAY_MS) * ms
+        astray = sway[moment] + rng.uniform(-1, 5)
+        shift = np.clip(astray, -_MOST_ASTRAY_MS, _MOST_ASTRAY_MS) * ms
         if name == "drums":
             shift = shift + np.where(np.isin(n.pitch, (37, 38, 39, 40)), late, 0)
         moved = np.maximum(0, onset + np.round(shift).astype(np.int64))

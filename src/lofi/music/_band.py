@@ -19,8 +19,7 @@ Note = tuple[int, int, int, int]  # onset and length in ticks, pitch, velocity
 # Timing may stray this far from the grid: less than half of the twelfth of a beat that the tokens
 # hold, so that no note is read back on another step.
 _MOST_ASTRAY_TICKS = 17
-_SWAY_MS = 3.0  # how far the whole band strays together from one moment to the next
-_SPREAD_MS = 0.7  # and each of its players on their own
+_SWAY_MS = 3.0  # how far the band strays together from one moment to the next
 _MOST_SPREAD_MS = 10.0
 
 # How loud a section is at its first and its last bar.
@@ -194,10 +193,10 @@ class Band:
         """
         if (bar, step) not in self._sway:
             self._sway[bar, step] = self.chance.gauss(0, _SWAY_MS)
-        spread = self._sway[bar, step] + self.chance.gauss(0, _SPREAD_MS)
-        spread = max(-_MOST_SPREAD_MS, min(_MOST_SPREAD_MS, spread + late_ms))
+        spread = max(-_MOST_SPREAD_MS, min(_MOST_SPREAD_MS, self._sway[bar, step] + late_ms))
         astray = round(spread * self._ticks_per_ms)
-        astray = max(-_MOST_ASTRAY_TICKS, min(_MOST_ASTRAY_TICKS, astray))
+        least = 0 if self.is_last(bar) else -_MOST_ASTRAY_TICKS  # nothing of the end comes early
+        astray = max(least, min(_MOST_ASTRAY_TICKS, astray))
         return max(0, self.ticks(bar, step) + astray)
 
     def rolled(self, bar: int, step: int, late_ms: float, roll_ms: float, count: int) -> list[int]:
@@ -221,4 +220,4 @@ class Band:
         phrase = ((bar - scene.bars.start) % 4 + step / STEPS) / 4
         factor *= first + (last - first) * along
         factor *= 0.98 + 0.05 * sin(pi * phrase)
-        return round(self.velocity * factor + self.chance.gauss(0, 2.5))
+        return round(self.velocity * factor + self.chance.gauss(0, 3.0))

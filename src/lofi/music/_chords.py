@@ -16,7 +16,7 @@ from lofi.music._material import (
     suited,
     with_changes,
 )
-from lofi.music._melody import Book
+from lofi.music._melody import Book, colours
 from lofi.music._midi import TICKS_PER_BEAT
 from lofi.music._voicing import Hands, Voices
 
@@ -24,6 +24,7 @@ from lofi.music._voicing import Hands, Voices
 _SHARE = {"X": 1.05, "x": 0.92, "u": 0.86, "b": 0.95, "p": 0.95, "q": 0.9}
 _FULL_HAND = 4
 _HAND = 3  # beside other chords: a third, a seventh and a colour say the rest
+_SUNG = (0.35, 0.3, 0.35)  # a chord struck again: its top voice stays, rises, falls
 _FINGERS = 5  # voices that a broken chord reaches; those above the hand are an octave higher
 _WALK = {1: 5, 2: 3, 3: 1}  # how often fingers move on by so many voices
 
@@ -132,6 +133,8 @@ class Comper:
                 voices = self._voices(bar + 1, 0)
             else:
                 voices = self._voices(bar, step)
+                if i and not mark.isdigit():
+                    voices = self._sung(voices, scene, bar, step)
             if ring:
                 length = max(4, (8 if step < 8 else STEPS) - step)
             rows += self._marked(bar, step, length, mark, voices)
@@ -156,6 +159,22 @@ class Comper:
         if not step // 8 and not band.changes(bar):
             band.sounding.setdefault(half + 1, set()).update(voices)
         return voices
+
+    def _sung(self, voices: Voices, scene: Scene, bar: int, step: int) -> Voices:
+        """A chord struck again: its top voice may sing on, the same way every four bars."""
+        band = self._band
+        at = (bar - scene.bars.start) % 4
+        own = band.own("top", self._part, scene.name, at, step)
+        way = own.choices((0, 1, -1), _SUNG)[0]
+        chord = band.chord(bar, step)
+        tones = {*chord.pitch_classes, chord.fifth, *colours(band.key, chord)}
+        top, least = voices[-1], voices[-2] + 2
+        near = [p for p in range(least, top + 6) if p % 12 in tones and (p - top) * way > 0]
+        if not near:
+            return voices
+        moved = (*voices[:-1], min(near, key=lambda p: abs(p - top)))
+        band.sounding.setdefault(2 * bar + step // 8, set()).add(moved[-1])
+        return moved
 
     def _marked(self, bar: int, step: int, length: int, mark: str, voices: Voices) -> list[Note]:
         if mark.isdigit():
@@ -182,7 +201,7 @@ class Comper:
         onsets = band.rolled(bar, step, late, rolled, len(voices))
         for i, (onset, pitch) in enumerate(zip(onsets, voices, strict=True)):
             # The top voice sings, the inner ones stay back.
-            voiced = loud * (1.03 if i == len(voices) - 1 else 0.95 if i else 0.99)
+            voiced = loud * (1.06 if i == len(voices) - 1 else 0.93 if i else 0.98)
             rows.append((onset, sounding, pitch, band.loudness(bar, step, voiced)))
         return rows
 
@@ -287,7 +306,7 @@ class Pad:
                 bar = scene.bars.start + step // STEPS
                 onset = band.onset(bar, step % STEPS)
                 length = band.ticks(scene.bars.start + until // STEPS, until % STEPS) - onset
-                loud = band.loudness(bar, step % STEPS, 0.86 if voice == len(lines) - 1 else 0.8)
+                loud = band.loudness(bar, step % STEPS, 0.82 if voice == len(lines) - 1 else 0.76)
                 rows.append((onset, max(TICKS_PER_BEAT // 2, length - 6), pitch, loud))
         return rows
 

@@ -105,7 +105,7 @@ class Book:
 
     def colours(self, chord: Chord) -> set[int]:
         """Tones of the key that may sound long over a chord: a semitone above none of its own."""
-        return _colours(self._band.key, chord)
+        return colours(self._band.key, chord)
 
     def tokens(self, scene: Scene) -> list[str]:
         """What each bar of the section is made of, in the signs of melody.yaml."""
@@ -295,7 +295,7 @@ def _apart(wishes: list[Wish]) -> list[Wish]:
 
 
 @lru_cache(maxsize=512)
-def _colours(key: Key, chord: Chord) -> set[int]:
+def colours(key: Key, chord: Chord) -> set[int]:
     inside = set(chord.pitch_classes)
     return {
         t for t in key.scale if t not in inside and (t - 1) % 12 not in inside
@@ -375,7 +375,7 @@ def _local(
     chord = band.chord(wish.bar, min(wish.step, STEPS - 1))
     classes = pitches % 12
     inside = _among({*chord.pitch_classes, chord.fifth})[classes]
-    colour = _among(_colours(key, chord))[classes]
+    colour = _among(colours(key, chord))[classes]
     scale = _among(chord_scale(key, chord))[classes]
     weighty = step % 8 == 0 or wish.length >= 6 or wish.lands
     foreign = ~inside
@@ -401,7 +401,7 @@ def _local(
     until = wish.step + wish.length - 1
     later = band.chord(wish.bar, until)
     if later != chord and until % 8 >= 2:  # it sounds well into the next chord
-        cost = cost + 4.0 * ~_among({*later.pitch_classes, *_colours(key, later)})[classes]
+        cost = cost + 4.0 * ~_among({*later.pitch_classes, *colours(key, later)})[classes]
     held = np.array(sorted(band.sounding.get(2 * wish.bar + wish.step // 8, ())), np.int64)
     if weighty or wish.length >= 4:
         rubs = pitches[:, None] - held[None, :]
@@ -425,7 +425,7 @@ class Lead:
         own = band.own("lead feel")
         self._late_ms = own.uniform(-1, 6)
         self._centre = band.centre + 9.5
-        self._lift = own.choice((3.5, 3, -3, -3.5))  # B lies elsewhere
+        self._lift = own.choice((4.5, 4, -4, -4.5))  # B lies elsewhere
 
     def play(self, scene: Scene) -> list[Note]:
         """The melody of the section."""
@@ -438,7 +438,7 @@ class Lead:
         pitches = sung(band, wishes, low, high, self._book.flavour, taste)
         rows: list[Note] = []
         for i, (wish, pitch) in enumerate(zip(wishes, pitches, strict=True)):
-            accent = 1.1 if wish.step % 8 == 0 else 1.05 if wish.step % 4 == 0 else 1.0
+            accent = 1.16 if wish.step % 8 == 0 else 1.1 if wish.step % 4 == 0 else 1.05
             accent += 0.006 * (pitch - centre)
             if wish.lands:
                 accent -= 0.04
