@@ -14,6 +14,7 @@ from lofi.music._material import (
     material,
     strokes,
     suited,
+    tablature,
     with_changes,
 )
 from lofi.music._melody import Book, colours
@@ -24,8 +25,9 @@ from lofi.music._voicing import Hands, Voices
 _SHARE = {"X": 1.05, "x": 0.92, "u": 0.86, "b": 0.95, "p": 0.95, "q": 0.9}
 _FULL_HAND = 4
 _HAND = 3  # beside other chords: a third, a seventh and a colour say the rest
-_SUNG = (0.35, 0.3, 0.35)  # a chord struck again: its top voice stays, rises, falls
+_SUNG = (0.6, 0.2, 0.2)  # a chord struck again: its top voice stays, rises, falls
 _FINGERS = 5  # voices that a broken chord reaches; those above the hand are an octave higher
+_ROCKS = 0.7
 _WALK = {1: 5, 2: 3, 3: 1}  # how often fingers move on by so many voices
 
 # What keys may add to the piece, in notes a bar, so that the mood's density comes out.
@@ -86,17 +88,24 @@ class Comper:
         return self._rhythms[use, scene.name]
 
     def _fingered(self, row: Row, use: str) -> Row:
-        """The row with a voice for each `*`: fingers walk to a neighbour, now and then past it."""
+        """The row with a voice for each `*`: fingers walk to a neighbour, now and then past it.
+
+        Most hands rock: what they did in the first half of a bar they do again in the second.
+        """
         own = self._band.own("fingers", self._part, use, row["name"])
+        rocks = own.random() < _ROCKS
         at = own.choice((1, 1, 2, 3))
-        steps = []
-        for mark in row["steps"]:
-            if mark == "*":
-                mark = str(at)
-                ways = [w for w in (-2, -1, 1, 2, 3) if 1 <= at + w <= _FINGERS]
-                at += own.choices(ways, [_WALK[abs(w)] for w in ways])[0]
-            steps.append(mark)
-        return {**row, "steps": "".join(steps)}
+        line = list(tablature(row["steps"]))
+        for step, mark in enumerate(line):
+            if mark != "*":
+                continue
+            before = line[step - 8]
+            if rocks and step % STEPS >= 8 and before.isdigit():
+                at = int(before)
+            line[step] = str(at)
+            ways = [w for w in (-2, -1, 1, 2, 3) if 1 <= at + w <= _FINGERS]
+            at += own.choices(ways, [_WALK[abs(w)] for w in ways])[0]
+        return {**row, "steps": "".join(line)}
 
     def _drawn(self, scene: Scene, use: str) -> tuple[Row, Row]:
         band = self._band

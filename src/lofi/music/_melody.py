@@ -25,9 +25,10 @@ from lofi.music._theory import Chord
 _SONG = {"focus": 0.65, "sleep": 0.65, "melancholic": 1.2, "dreamy": 1.3}
 _SILENT = (".", ",")  # bars without a motive
 _SEMITONES_PER_STEP = 12 / 7
-_RELIEF = 1.8  # how much of the height of an arc is heard
+_RELIEF = 2.5  # how much of the height of an arc is heard
 _REACH = 9  # a section stays within a tenth: this far above and below its middle
 _NEVER = 60.0
+_LEAP = 7  # semitones from which an interval is an event
 
 # What an interval costs, by its size in semitones: steps are free, wide leaps are events.
 _LEAP_COST = np.array([0.5, 0.05, 0, 0, 0, 0.3, 2.2, 0.5, 1.2, 1.4, 4.5, 7.5, 1.5] + [14.0] * 12)
@@ -425,7 +426,7 @@ class Lead:
         own = band.own("lead feel")
         self._late_ms = own.uniform(-1, 6)
         self._centre = band.centre + 9.5
-        self._lift = own.choice((4.5, 4, -4, -4.5))  # B lies elsewhere
+        self._lift = own.choice((5, 4.5, -4.5, -5))  # B lies elsewhere
 
     def play(self, scene: Scene) -> list[Note]:
         """The melody of the section."""
@@ -435,7 +436,7 @@ class Lead:
         high = min(PARTS["lead"].high, round(centre) + _REACH)
         wishes = self._book.wishes(scene, centre)
         taste = band.own("taste of tones", scene.letter)
-        pitches = sung(band, wishes, low, high, self._book.flavour, taste)
+        pitches = self._returning(wishes, sung(band, wishes, low, high, self._book.flavour, taste))
         rows: list[Note] = []
         for i, (wish, pitch) in enumerate(zip(wishes, pitches, strict=True)):
             accent = 1.16 if wish.step % 8 == 0 else 1.1 if wish.step % 4 == 0 else 1.05
@@ -451,6 +452,33 @@ class Lead:
             loud = band.loudness(wish.bar, wish.step, accent)
             rows.append((onset, max(TICKS_PER_BEAT // 8, length), pitch, loud))
         return rows
+
+    def _returning(self, wishes: list[Wish], pitches: list[int]) -> list[int]:
+        """The pitches, with bars that come again after four, over the same chords, sung the same.
+
+        Not where what comes before or after would then be a leap.
+        """
+        band = self._band
+        bars: dict[int, list[int]] = {}
+        for i, wish in enumerate(wishes):
+            bars.setdefault(wish.bar, []).append(i)
+        out = list(pitches)
+        for bar, mine in bars.items():
+            first = bars.get(bar - 4, [])
+            if len(first) != len(mine) or any(
+                (wishes[i].step, wishes[i].move, wishes[i].lands)
+                != (wishes[j].step, wishes[j].move, wishes[j].lands)
+                or band.chord(bar, min(wishes[i].step, STEPS - 1))
+                != band.chord(bar - 4, min(wishes[i].step, STEPS - 1))
+                for i, j in zip(mine, first, strict=True)
+            ):
+                continue
+            told = [out[j] for j in first]
+            before = out[mine[0] - 1] if mine[0] else told[0]
+            after = out[mine[-1] + 1] if mine[-1] + 1 < len(out) else told[-1]
+            if max(abs(told[0] - before), abs(told[-1] - after)) <= _LEAP:
+                out[mine[0] : mine[-1] + 1] = told
+        return out
 
 
 class Counter:
