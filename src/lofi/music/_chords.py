@@ -32,7 +32,7 @@ _WALK = {1: 5, 2: 3, 3: 1}  # how often fingers move on by so many voices
 
 # What keys may add to the piece, in notes a bar, so that the mood's density comes out.
 _KEYS_NOTES = {
-    "chill": 10.0, "melancholic": 9.0, "upbeat": 15.0, "dreamy": 9.0, "focus": 12.0, "sleep": 7.0,
+    "chill": 12.0, "melancholic": 9.0, "upbeat": 16.0, "dreamy": 10.0, "focus": 12.0, "sleep": 7.0,
 }  # fmt: skip
 
 # What the guitar does, with its odds; it sings against the lead where there is one.

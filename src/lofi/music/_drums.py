@@ -113,17 +113,17 @@ class Drummer:
         return rows
 
     def _hits(self, scene: Scene, at: int) -> _Hits:
-        """The groove in bar `at` of the section, turned in the second and fourth of four."""
+        """The groove in bar `at` of the section, turned in all but the first of four."""
         band = self._band
         groove = groove_of(band, scene.letter)
         hits = {k: list(bar_of(v, at)) for k, v in groove.items() if k in PITCHES}
-        if at % 2 == 1:
+        if at % 4:
             place = (scene.name, at % 4)
             if place not in self._turns:
                 turns = suited(material("grooves")["turns"], band.bundle)
                 heard = [t for t in turns if _turned(hits, t) != hits]
-                other = self._turns.get((scene.name, 1))
-                heard = [t for t in heard if t is not other] or heard
+                others = [t for (name, _), t in self._turns.items() if name == scene.name]
+                heard = [t for t in heard if not any(t is o for o in others)] or heard
                 self._turns[place] = band.own("turn", *place).choice(heard) if heard else {}
             hits = _turned(hits, self._turns[place])
         return hits

@@ -22,12 +22,13 @@ from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._theory import Chord
 
 # How lively a melody is beside the music it stands in: study and sleep want little of it.
-_SONG = {"focus": 0.65, "sleep": 0.65, "melancholic": 1.2, "dreamy": 1.3}
+_SONG = {"focus": 0.65, "sleep": 0.65, "melancholic": 1.0, "dreamy": 1.3}
 _SILENT = (".", ",")  # bars without a motive
 _SEMITONES_PER_STEP = 12 / 7
-_RELIEF = 2.5  # how much of the height of an arc is heard
+_RELIEF = 2.2  # how much of the height of an arc is heard
 _REACH = 9  # a section stays within a tenth: this far above and below its middle
 _NEVER = 60.0
+_SIGHS = 3  # how much more often a sad melody falls
 _LEAP = 7  # semitones from which an interval is an event
 
 # What an interval costs, by its size in semitones: steps are free, wide leaps are events.
@@ -100,9 +101,11 @@ class Book:
             phrase = phrase + [t + "'" if i == last else t for i, t in enumerate(phrase)]
         self._phrases[letter] = phrase
         self._heights[letter] = [int(h) for h in own.choice(table["arcs"])["heights"].split()]
-        a = _motive(own, lively)
-        b = _motive(own, lively, rhythm=a if own.random() < 0.3 else None)
-        self._motives[letter] = {"a": a, "b": b, "c": _motive(own, lively - 0.25)}
+        sigh = band.bundle == "melancholic"
+        a = _motive(own, lively, sigh=sigh)
+        b = _motive(own, lively, sigh=sigh, rhythm=a if own.random() < 0.3 else None)
+        c = _motive(own, lively - 0.25, sigh=sigh)
+        self._motives[letter] = {"a": a, "b": b, "c": c}
 
     def colours(self, chord: Chord) -> set[int]:
         """Tones of the key that may sound long over a chord: a semitone above none of its own."""
@@ -201,10 +204,13 @@ class Book:
         ]
 
 
-def _motive(own: random.Random, lively: float, rhythm: _Motive | None = None) -> _Motive:
+def _motive(
+    own: random.Random, lively: float, *, sigh: bool = False, rhythm: _Motive | None = None
+) -> _Motive:
     """One bar: the rhythm of two cells (or that of another motive) on a drawn contour."""
     table = material("melody")
-    steps = [int(s) for s in own.choice(table["contours"])["steps"].split()]
+    contours = [[int(s) for s in row["steps"].split()] for row in table["contours"]]
+    steps = own.choices(contours, [_SIGHS if sigh and sum(c) < 0 else 1 for c in contours])[0]
     if rhythm is None:
         while True:
             line = "".join(
