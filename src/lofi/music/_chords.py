@@ -32,7 +32,7 @@ _WALK = {1: 5, 2: 3, 3: 1}  # how often fingers move on by so many voices
 
 # What keys may add to the piece, in notes a bar, so that the mood's density comes out.
 _KEYS_NOTES = {
-    "chill": 12.0, "melancholic": 9.0, "upbeat": 16.0, "dreamy": 10.0, "focus": 12.0, "sleep": 7.0,
+    "chill": 14.0, "melancholic": 10.0, "upbeat": 18.0, "dreamy": 12.0, "focus": 14.0, "sleep": 8.0,
 }  # fmt: skip
 
 # What the guitar does, with its odds; it sings against the lead where there is one.
@@ -323,7 +323,7 @@ class Pad:
 def keys_player(band: Band) -> Comper:
     """The electric piano: a full hand in the middle, or three voices where others hold chords."""
     playing = {part for section in band.plan.sections for part in section.parts}
-    size = _HAND if playing & {"pad", "guitar"} else _FULL_HAND
+    size = _HAND if "pad" in playing else _FULL_HAND
     hands = Hands(
         band, "keys", centre=band.centre - 4.5, low=48, high=round(band.centre) + 8, size=size
     )

@@ -33,8 +33,8 @@ _CRASH_ODDS = {
 _LIFT_ODDS = {
     "chill": 0.6, "melancholic": 0.4, "upbeat": 0.7, "dreamy": 0.4, "focus": 0.5, "sleep": 0.0,
 }  # fmt: skip
-# Soft strokes are felt as much as played: of these so many are heard.
-_HEARD = {"g": 0.85, "o": 0.94}
+# Ghosts are felt as much as played.
+_HEARD_GHOSTS = 0.9
 _DROP_ODDS = 0.45  # the band holds its breath before B
 PICKUPS = ("..oX", "..gx", ".gox", "...x", "..xx", "x.oX")
 
@@ -113,19 +113,22 @@ class Drummer:
         return rows
 
     def _hits(self, scene: Scene, at: int) -> _Hits:
-        """The groove in bar `at` of the section, turned in all but the first of four."""
+        """The groove in bar `at` of the section, turned in the second of four, twice in the fourth.
+
+        What is turned where stays the same: a groove comes back.
+        """
         band = self._band
         groove = groove_of(band, scene.letter)
         hits = {k: list(bar_of(v, at)) for k, v in groove.items() if k in PITCHES}
-        if at % 4:
-            place = (scene.name, at % 4)
-            if place not in self._turns:
+        for place in {1: (1,), 3: (2, 3)}.get(at % 4, ()):
+            label = (scene.name, place)
+            if label not in self._turns:
+                others = [t for (name, _), t in self._turns.items() if name == scene.name]
                 turns = suited(material("grooves")["turns"], band.bundle)
                 heard = [t for t in turns if _turned(hits, t) != hits]
-                others = [t for (name, _), t in self._turns.items() if name == scene.name]
                 heard = [t for t in heard if not any(t is o for o in others)] or heard
-                self._turns[place] = band.own("turn", *place).choice(heard) if heard else {}
-            hits = _turned(hits, self._turns[place])
+                self._turns[label] = band.own("turn", *label).choice(heard) if heard else {}
+            hits = _turned(hits, self._turns[label])
         return hits
 
     def _closing(self, scene: Scene, roll: float, pickup: str) -> dict[str, str] | None:
@@ -150,7 +153,7 @@ class Drummer:
             for step, mark in enumerate(steps):
                 if mark == "." or (mark == "?" and at % 2 == 0):
                     continue
-                if mark in _HEARD and band.chance.random() > _HEARD[mark]:
+                if mark == "g" and band.chance.random() > _HEARD_GHOSTS:
                     continue
                 loud = self._base(bar, step) * LOUDNESS[mark]
                 late = 0.0

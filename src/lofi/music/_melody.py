@@ -462,7 +462,7 @@ class Lead:
     def _returning(self, wishes: list[Wish], pitches: list[int]) -> list[int]:
         """The pitches, with bars that come again after four, over the same chords, sung the same.
 
-        Not where what comes before or after would then be a leap.
+        Not where what comes before or after would then be a leap, and not the climax.
         """
         band = self._band
         bars: dict[int, list[int]] = {}
@@ -482,7 +482,8 @@ class Lead:
             told = [out[j] for j in first]
             before = out[mine[0] - 1] if mine[0] else told[0]
             after = out[mine[-1] + 1] if mine[-1] + 1 < len(out) else told[-1]
-            if max(abs(told[0] - before), abs(told[-1] - after)) <= _LEAP:
+            leap = max(abs(told[0] - before), abs(told[-1] - after))
+            if leap <= _LEAP and max(told) < max(pitches):
                 out[mine[0] : mine[-1] + 1] = told
         return out
 

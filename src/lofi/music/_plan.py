@@ -79,6 +79,8 @@ _LEVEL_ODDS: dict[str, dict[str, tuple[int, int, int]]] = {
     },
 }  # fmt: skip
 
+_ANSWERED = 0.2  # how often the first four bars of chords are not simply played again
+
 # Harmony -------------------------------------------------------------------------------------
 
 
@@ -116,7 +118,10 @@ def draw_progression(key: Key, mood: str, bars: int, seed: int) -> tuple[str, ..
     row = chance.choice(suited(rows, asked.bundle))
     loop = _read(row["chords"], key.tonic, chance)
     halves: list[_Written] = []
+    answer = suited(rows, asked.bundle)
     while len(halves) < 2 * bars:
+        if len(halves) == 8 and chance.random() < _ANSWERED:  # four bars are answered by others
+            loop = _read(chance.choice(answer)["chords"], key.tonic, chance)
         # The first time round the loop is told plainly, later it may be led elsewhere.
         halves += _reharmonised(loop, key, chance, odds=0.5 if halves else 0.2)
     return tuple(_spelled(w, key) for w in halves[: 2 * bars])
