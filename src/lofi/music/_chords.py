@@ -32,7 +32,7 @@ _WALK = {1: 5, 2: 3, 3: 1}  # how often fingers move on by so many voices
 
 # What keys may add to the piece, in notes a bar, so that the mood's density comes out.
 _KEYS_NOTES = {
-    "chill": 14.0, "melancholic": 10.0, "upbeat": 18.0, "dreamy": 12.0, "focus": 14.0, "sleep": 8.0,
+    "chill": 10.0, "melancholic": 9.0, "upbeat": 13.0, "dreamy": 10.0, "focus": 13.0, "sleep": 6.0,
 }  # fmt: skip
 
 # What the guitar does, with its odds; it sings against the lead where there is one.
@@ -112,6 +112,7 @@ class Comper:
         rows = suited([r for r in material("comping") if r["use"] == use], band.bundle)
         rows = rows or [r for r in material("comping") if r["use"] == use]
         wanted = self._notes * (0.7 if scene.thin else 1.1 if scene.name == "A'" else 1.0)
+        wanted = min(wanted, max(notes_per_bar(r) for r in rows))
         weights = [exp(-(((notes_per_bar(r) - wanted) / 3.0) ** 2)) + 1e-4 for r in rows]
         name = "thin" if scene.thin else scene.name
         main = band.take((self._part, use, name), rows, weights)

@@ -29,7 +29,7 @@ _RELIEF = 2.2  # how much of the height of an arc is heard
 _REACH = 9  # a section stays within a tenth: this far above and below its middle
 _NEVER = 60.0
 _SIGHS = 3  # how much more often a sad melody falls
-_LEAP = 7  # semitones from which an interval is an event
+_LEAP = 5  # semitones from which an interval is an event
 
 # What an interval costs, by its size in semitones: steps are free, wide leaps are events.
 _LEAP_COST = np.array([0.5, 0.05, 0, 0, 0, 0.3, 2.2, 0.5, 1.2, 1.4, 4.5, 7.5, 1.5] + [14.0] * 12)
