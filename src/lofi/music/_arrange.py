@@ -20,7 +20,7 @@ import numpy as np
 import symusic
 
 from lofi.brief import BUNDLES, PARTS, Brief, Plan, Section, find_mood, subseed
-from lofi.music._band import SWELL, sixteenths, swung
+from lofi.music._band import LATE_MS, SWELL, sixteenths, swung
 from lofi.music._drums import (
     HIT_TICKS,
     LOUDNESS,
@@ -410,7 +410,7 @@ def _played(parts: dict[str, Notes], plan: Plan, seed: int) -> dict[str, Notes]:
         onset = swung(n.onset, plan.swing)
         length = np.maximum(1, swung(n.onset + n.length, plan.swing) - onset)
         moment = np.minimum(n.onset // twelfth, len(sway) - 1)
-        astray = sway[moment] + rng.uniform(-1, 5)
+        astray = sway[moment] + rng.uniform(*LATE_MS[name])
         shift = np.clip(astray, -_MOST_ASTRAY_MS, _MOST_ASTRAY_MS) * ms
         if name == "drums":
             shift = shift + np.where(np.isin(n.pitch, (37, 38, 39, 40)), late, 0)

@@ -21,6 +21,15 @@ Note = tuple[int, int, int, int]  # onset and length in ticks, pitch, velocity
 _MOST_ASTRAY_TICKS = 17
 _SWAY_MS = 3.0  # how far the band strays together from one moment to the next
 _MOST_SPREAD_MS = 10.0
+# How far each player is behind the band, at least and at most: low voices lead, high ones follow.
+LATE_MS: dict[str, tuple[float, float]] = {
+    "drums": (-1, 3),
+    "bass": (-2, 0),
+    "pad": (0, 0.5),
+    "keys": (0.5, 2),
+    "guitar": (2, 3.5),
+    "lead": (3.5, 6),
+}
 
 # How loud a section is at its first and its last bar.
 SWELL: dict[str, tuple[float, float]] = {

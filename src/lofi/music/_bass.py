@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lofi.music._band import Band, Note, Scene
+from lofi.music._band import LATE_MS, Band, Note, Scene
 from lofi.music._drums import kick_steps
 from lofi.music._material import (
     STEPS,
@@ -38,7 +38,7 @@ class Bassist:
         self._pitch = _HOME
         self._told: dict[tuple[object, ...], int] = {}
         self._held_into = -1  # the bar whose first beat an anticipation already holds
-        self._late_ms = band.own("bass feel").uniform(0, 5)
+        self._late_ms = band.own("bass feel").uniform(*LATE_MS["bass"])
 
     def play(self, scene: Scene) -> list[Note]:
         """The line of the section; every fourth bar may answer with another."""
@@ -128,7 +128,7 @@ class Bassist:
         return min(choices, key=lambda p: abs(p - self._pitch) + 0.4 * abs(p - _HOME))
 
     def _tone(self, bar: int, step: int, mark: str) -> int:
-        """The pitch of a mark of the legend of bass.yaml; in the fourth bar after, the same again."""
+        """The pitch of a mark of the legend of bass.yaml; four bars later it is the same."""
         band = self._band
         scene = band.scene(bar)
         following = band.next_chord(bar, step if band.changes(bar) else 8)

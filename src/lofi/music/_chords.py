@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp
 
 from lofi.brief import PARTS
-from lofi.music._band import Band, Note, Scene
+from lofi.music._band import LATE_MS, Band, Note, Scene
 from lofi.music._material import (
     STEPS,
     Row,
@@ -62,7 +62,7 @@ class Comper:
         self._hands = hands
         self._loud = loud
         self._notes = notes
-        self._late_ms = band.own("comp feel", part).uniform(-1, 5)
+        self._late_ms = band.own("comp feel", part).uniform(*LATE_MS[part])
         self._held_into = -1  # the bar whose first beat an early chord already holds
         self._rhythms: dict[tuple[str, str], tuple[Row, Row]] = {}
 
@@ -128,7 +128,6 @@ class Comper:
     def _bar(self, scene: Scene, bar: int, use: str) -> list[Note]:
         band = self._band
         line, ring = self._line(scene, bar, use)
-        changes = band.changes(bar)
         rows: list[Note] = []
         marks = strokes(line)
         for i, (step, length, mark) in enumerate(marks):

@@ -22,7 +22,7 @@ from lofi.music._recognise import notes_by_part
 
 # How often the keys break their chords, and so keep the time moving.
 _BROKEN_ODDS = {
-    "chill": 0.6, "melancholic": 0.7, "upbeat": 0.55, "dreamy": 0.75, "focus": 0.45, "sleep": 0.7,
+    "chill": 0.5, "melancholic": 0.7, "upbeat": 0.45, "dreamy": 0.65, "focus": 0.45, "sleep": 0.7,
 }  # fmt: skip
 _SHORTEST_TICKS = 10
 _SOFTEST, _LOUDEST = 12, 122

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from lofi.brief import PARTS, Key
-from lofi.music._band import Band, Note, Scene
+from lofi.music._band import LATE_MS, Band, Note, Scene
 from lofi.music._material import STEPS, material, near, strokes, tablature
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._theory import Chord
@@ -430,7 +430,7 @@ class Lead:
         self._band = band
         self._book = book
         own = band.own("lead feel")
-        self._late_ms = own.uniform(-1, 6)
+        self._late_ms = own.uniform(*LATE_MS["lead"])
         self._centre = band.centre + 9.5
         self._lift = own.choice((5, 4.5, -4.5, -5))  # B lies elsewhere
 
@@ -494,7 +494,7 @@ class Counter:
     def __init__(self, band: Band, book: Book) -> None:
         self._band = band
         self._book = book
-        self._late_ms = band.own("counter feel").uniform(0, 6)
+        self._late_ms = band.own("counter feel").uniform(*LATE_MS["guitar"])
         self._centre = band.centre + 0.5
 
     def play(self, scene: Scene, lead: list[Note]) -> list[Note]:

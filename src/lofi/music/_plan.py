@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from lofi.brief import (
     DENSITIES,
     PARTS,
@@ -21,6 +23,7 @@ from lofi.brief import (
     subseed,
 )
 from lofi.music._material import material, suited
+from lofi.music._recognise import HALF_BAR, Notes, key_clarity
 from lofi.music._theory import Chord
 
 _NUMERAL = re.compile(r"([b#]?)(VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)([^~^]*)([~^]?)$")
@@ -81,6 +84,8 @@ _LEVEL_ODDS: dict[str, dict[str, tuple[int, int, int]]] = {
 
 _ANSWERED = 0.2  # how often the first four bars of chords are not simply played again
 
+_DRAWS, _CLEAR = 6, 0.1  # chords that may be heard in another key are drawn again
+
 # Harmony -------------------------------------------------------------------------------------
 
 
@@ -115,16 +120,31 @@ def draw_progression(key: Key, mood: str, bars: int, seed: int) -> tuple[str, ..
     asked = find_mood(mood)
     chance = random.Random(subseed(seed, "progression", asked.name))
     rows = [r for r in material("progressions")["loops"] if r["mode"] == key.mode]
-    row = chance.choice(suited(rows, asked.bundle))
-    loop = _read(row["chords"], key.tonic, chance)
-    halves: list[_Written] = []
-    answer = suited(rows, asked.bundle)
-    while len(halves) < 2 * bars:
-        if len(halves) == 8 and chance.random() < _ANSWERED:  # four bars are answered by others
-            loop = _read(chance.choice(answer)["chords"], key.tonic, chance)
-        # The first time round the loop is told plainly, later it may be led elsewhere.
-        halves += _reharmonised(loop, key, chance, odds=0.5 if halves else 0.2)
-    return tuple(_spelled(w, key) for w in halves[: 2 * bars])
+    suits = suited(rows, asked.bundle)
+    for _ in range(_DRAWS):
+        halves: list[_Written] = []
+        loop = _read(chance.choice(suits)["chords"], key.tonic, chance)
+        while len(halves) < 2 * bars:
+            if len(halves) == 8 and chance.random() < _ANSWERED:  # four bars answered by others
+                loop = _read(chance.choice(suits)["chords"], key.tonic, chance)
+            # The first time round the loop is told plainly, later it may be led elsewhere.
+            halves += _reharmonised(loop, key, chance, odds=0.5 if halves else 0.2)
+        halves = halves[: 2 * bars]
+        if _clarity([w.chord for w in halves], key) > _CLEAR:
+            break
+    return tuple(_spelled(w, key) for w in halves)
+
+
+def _clarity(chords: Sequence[Chord], key: Key) -> float:
+    """How much nearer half bars of these chords are to the key than to any other."""
+    tones = [(i, p) for i, c in enumerate(chords) for p in c.pitch_classes]
+    voices = np.array(tones, np.int64)
+    roots = np.array([(i, c.root) for i, c in enumerate(chords)], np.int64)
+    parts = {}
+    for name, rows, lowest in (("bass", roots, 36), ("keys", voices, 60)):
+        held = np.full(len(rows), HALF_BAR)
+        parts[name] = Notes(rows[:, 0] * HALF_BAR, held, rows[:, 1] + lowest, held)
+    return key_clarity(parts, key)
 
 
 def _read(chords: str, tonic: int, chance: random.Random) -> list[_Written]:
