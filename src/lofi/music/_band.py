@@ -204,7 +204,7 @@ class Band:
             self._sway[bar, step] = self.chance.gauss(0, _SWAY_MS)
         spread = max(-_MOST_SPREAD_MS, min(_MOST_SPREAD_MS, self._sway[bar, step] + late_ms))
         astray = round(spread * self._ticks_per_ms)
-        least = 0 if self.is_last(bar) else -_MOST_ASTRAY_TICKS  # nothing of the end comes early
+        least = -_MOST_ASTRAY_TICKS if step else 0  # what begins a bar belongs to it
         astray = max(least, min(_MOST_ASTRAY_TICKS, astray))
         return max(0, self.ticks(bar, step) + astray)
 

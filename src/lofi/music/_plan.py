@@ -57,34 +57,34 @@ _BAND_ODDS: dict[str, dict[str, float]] = {
 # one.
 _LEVEL_ODDS: dict[str, dict[str, tuple[int, int, int]]] = {
     "chill": {
-        "drums": (0, 9, 11), "bass": (3, 17, 0), "keys": (0, 18, 2),
-        "guitar": (7, 12, 1), "lead": (2, 17, 1), "pad": (18, 2, 0),
+        "drums": (0, 3, 17), "bass": (3, 16, 1), "keys": (0, 12, 8),
+        "guitar": (9, 8, 3), "lead": (3, 13, 4), "pad": (19, 1, 0),
     },
     "melancholic": {
-        "drums": (0, 19, 1), "bass": (16, 4, 0), "keys": (9, 11, 0),
-        "guitar": (10, 10, 0), "lead": (11, 9, 0), "pad": (20, 0, 0),
+        "drums": (0, 9, 11), "bass": (14, 6, 0), "keys": (0, 17, 3),
+        "guitar": (9, 8, 3), "lead": (9, 10, 1), "pad": (20, 0, 0),
     },
     "upbeat": {
-        "drums": (0, 1, 19), "bass": (0, 17, 3), "keys": (0, 4, 16),
-        "guitar": (4, 8, 8), "lead": (0, 2, 18), "pad": (19, 1, 0),
+        "drums": (0, 0, 20), "bass": (0, 17, 3), "keys": (0, 4, 16),
+        "guitar": (4, 7, 9), "lead": (0, 3, 17), "pad": (19, 1, 0),
     },
     "dreamy": {
-        "drums": (4, 16, 0), "bass": (16, 4, 0), "keys": (8, 12, 0),
-        "guitar": (7, 12, 1), "lead": (9, 11, 0), "pad": (17, 3, 0),
+        "drums": (2, 12, 6), "bass": (17, 3, 0), "keys": (0, 16, 4),
+        "guitar": (11, 6, 3), "lead": (5, 14, 1), "pad": (20, 0, 0),
     },
     "focus": {
-        "drums": (0, 20, 0), "bass": (11, 9, 0), "keys": (1, 19, 0),
-        "guitar": (7, 12, 1), "lead": (15, 5, 0), "pad": (20, 0, 0),
+        "drums": (0, 0, 20), "bass": (12, 8, 0), "keys": (0, 5, 15),
+        "guitar": (5, 11, 4), "lead": (8, 12, 0), "pad": (20, 0, 0),
     },
     "sleep": {
-        "drums": (10, 10, 0), "bass": (20, 0, 0), "keys": (19, 1, 0),
-        "guitar": (8, 12, 0), "lead": (19, 1, 0), "pad": (19, 1, 0),
+        "drums": (6, 7, 7), "bass": (20, 0, 0), "keys": (13, 7, 0),
+        "guitar": (7, 12, 1), "lead": (19, 1, 0), "pad": (19, 1, 0),
     },
 }  # fmt: skip
 
 _ANSWERED = 0.2  # how often the first four bars of chords are not simply played again
 
-_DRAWS, _CLEAR = 6, 0.1  # chords that may be heard in another key are drawn again
+_DRAWS, _CLEAR = 8, 0.1  # chords that may be heard in another key are drawn again
 
 # Harmony -------------------------------------------------------------------------------------
 
