@@ -25,9 +25,9 @@ from lofi.music._voicing import Hands, Voices
 _SHARE = {"X": 1.05, "x": 0.92, "u": 0.86, "b": 0.95, "p": 0.95, "q": 0.9}
 _FULL_HAND = 4
 _HAND = 3  # beside other chords: a third, a seventh and a colour say the rest
-_SUNG = (0.6, 0.2, 0.2)  # a chord struck again: its top voice stays, rises, falls
+_SUNG = (0.7, 0.15, 0.15)  # a chord struck again: its top voice stays, rises, falls
 _FINGERS = 5  # voices that a broken chord reaches; those above the hand are an octave higher
-_ROCKS = 0.7
+_ROCKS = 0.8
 _WALK = {1: 5, 2: 3, 3: 1}  # how often fingers move on by so many voices
 
 # What keys may add to the piece, in notes a bar, so that the mood's density comes out.

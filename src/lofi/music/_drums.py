@@ -113,14 +113,14 @@ class Drummer:
         return rows
 
     def _hits(self, scene: Scene, at: int) -> _Hits:
-        """The groove in bar `at` of the section, turned in the second of four, twice in the fourth.
+        """The groove in bar `at` of the section, turned in the second and the fourth of four.
 
         What is turned where stays the same: a groove comes back.
         """
         band = self._band
         groove = groove_of(band, scene.letter)
         hits = {k: list(bar_of(v, at)) for k, v in groove.items() if k in PITCHES}
-        for place in {1: (1,), 3: (2, 3)}.get(at % 4, ()):
+        for place in {1: (1, 2), 3: (2, 3)}.get(at % 4, ()):
             label = (scene.name, place)
             if label not in self._turns:
                 others = [t for (name, _), t in self._turns.items() if name == scene.name]
