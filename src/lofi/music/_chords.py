@@ -27,7 +27,7 @@ _FULL_HAND = 4
 _HAND = 3  # beside other chords: a third, a seventh and a colour say the rest
 _SUNG = (0.7, 0.15, 0.15)  # a chord struck again: its top voice stays, rises, falls
 _FINGERS = 5  # voices that a broken chord reaches; those above the hand are an octave higher
-_ROCKS = 0.8
+_ROCKS = 0.8  # how often the second half of a bar is fingered like the first
 _WALK = {1: 5, 2: 3, 3: 1}  # how often fingers move on by so many voices
 
 # What keys may add to the piece, in notes a bar, so that the mood's density comes out.
@@ -128,6 +128,7 @@ class Comper:
     def _bar(self, scene: Scene, bar: int, use: str) -> list[Note]:
         band = self._band
         line, ring = self._line(scene, bar, use)
+        changes = band.changes(bar)
         rows: list[Note] = []
         marks = strokes(line)
         for i, (step, length, mark) in enumerate(marks):
@@ -145,7 +146,9 @@ class Comper:
                 if i and not mark.isdigit():
                     voices = self._sung(voices, scene, bar, step)
             if ring:
-                length = max(4, (8 if step < 8 else STEPS) - step)
+                half = 8 if step < 8 else STEPS
+                room = (half if changes else STEPS) - step
+                length = min(max(4, half - step), room)
             rows += self._marked(bar, step, length, mark, voices)
         return rows
 
@@ -344,9 +347,8 @@ def guitar_player(band: Band) -> Comper:
 
 
 def pad_player(band: Band, book: Book) -> Pad:
-    """The pad: in another place than the keys, fuller where it carries the music."""
-    size = 2
+    """The pad: two voices in another place than the keys."""
     hands = Hands(
-        band, "pad", centre=band.centre + 2.5, low=55, high=round(band.centre) + 9, size=size
+        band, "pad", centre=band.centre + 2.5, low=55, high=round(band.centre) + 9, size=2
     )
     return Pad(band, hands, book)

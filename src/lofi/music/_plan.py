@@ -121,8 +121,9 @@ def draw_progression(key: Key, mood: str, bars: int, seed: int) -> tuple[str, ..
     chance = random.Random(subseed(seed, "progression", asked.name))
     rows = [r for r in material("progressions")["loops"] if r["mode"] == key.mode]
     suits = suited(rows, asked.bundle)
+    halves: list[_Written] = []
     for _ in range(_DRAWS):
-        halves: list[_Written] = []
+        halves = []
         loop = _read(chance.choice(suits)["chords"], key.tonic, chance)
         while len(halves) < 2 * bars:
             if len(halves) == 8 and chance.random() < _ANSWERED:  # four bars answered by others
