@@ -24,11 +24,11 @@ class Bundle:
 
 # Six bundles can be told apart by measurement; the twelve names below are shades of them.
 BUNDLES: dict[str, Bundle] = {
-    "chill": Bundle(0.4, (72, 84), (4.8, 7.6), (64, 80), (60, 67)),
-    "melancholic": Bundle(0.0, (60, 74), (3.4, 5.4), (52, 68), (57, 65)),
+    "chill": Bundle(0.4, (72, 84), (5.0, 8.0), (64, 80), (60, 67)),
+    "melancholic": Bundle(0.0, (60, 74), (3.4, 6.0), (50, 62), (56, 63)),
     "upbeat": Bundle(1.0, (84, 96), (7.0, 11.0), (74, 92), (62, 70)),
-    "dreamy": Bundle(1.0, (64, 76), (3.0, 5.0), (50, 64), (64, 73)),
-    "focus": Bundle(0.3, (76, 88), (4.0, 6.4), (54, 68), (58, 65)),
+    "dreamy": Bundle(1.0, (64, 76), (3.4, 6.0), (50, 64), (64, 73)),
+    "focus": Bundle(0.3, (76, 88), (5.2, 8.0), (56, 70), (59, 66)),
     "sleep": Bundle(0.7, (50, 64), (1.6, 3.6), (38, 54), (57, 68)),
 }
 

@@ -20,7 +20,7 @@ import numpy as np
 import symusic
 
 from lofi.brief import BUNDLES, PARTS, Brief, Plan, Section, find_mood, subseed
-from lofi.music._band import SWELL, sixteenths, swung
+from lofi.music._band import LATE_MS, SWELL, sixteenths, swung
 from lofi.music._drums import (
     HIT_TICKS,
     LOUDNESS,
@@ -45,6 +45,7 @@ _LEAVE_ODDS = 0.4  # the drums leave the outro half way
 _CRASH_ODDS = 0.5
 _SOFTEST, _LOUDEST = 8, 124
 _TOUCH = 3.5  # how far a player's velocities spread at least
+_SWAY_MS, _MOST_ASTRAY_MS = 3.0, 10.0  # of the band, and of a player in it
 _ROLL_TICKS = 14  # the last chord is rolled from below, this much from voice to voice
 # A part of the kit that another may stand in for when a section returns, and what it is told as.
 _KIT_COLOURS = (
@@ -390,13 +391,16 @@ def _rolled(
 def _played(parts: dict[str, Notes], plan: Plan, seed: int) -> dict[str, Notes]:
     """Swung, swelling, and with small seeded deviations that a grid of twelve steps cannot hold.
 
-    Pitched parts stray within about 10 ms, the snare is 4-14 ms late as lo-fi drummers lay it back.
+    The band strays together, within about 10 ms, each player a little behind it or ahead, a chord
+    as one; the snare is 4-14 ms late as lo-fi drummers lay it back.
     Then no note runs into the next strike of its own pitch.
     """
     rng = np.random.default_rng(subseed(seed, "humanise"))
     ms = plan.bpm * TICKS_PER_BEAT / 60_000  # ticks per millisecond
     late = float(rng.uniform(4, 14)) * ms
     swell = np.concatenate([np.linspace(*SWELL[s.name], s.bars) for s in plan.sections])
+    twelfth = TICKS_PER_BEAT // 12
+    sway = rng.normal(0, _SWAY_MS, plan.bars * TICKS_PER_BAR // twelfth + 1)
     section_of = np.repeat(np.arange(len(plan.sections)), [s.bars for s in plan.sections])
     out = {}
     for name in PARTS:
@@ -405,8 +409,9 @@ def _played(parts: dict[str, Notes], plan: Plan, seed: int) -> dict[str, Notes]:
         n = parts[name]
         onset = swung(n.onset, plan.swing)
         length = np.maximum(1, swung(n.onset + n.length, plan.swing) - onset)
-        spread = (2.0 if name == "drums" else 4.0) * ms
-        shift = np.clip(rng.normal(0, spread, len(n)), -2.5 * spread, 2.5 * spread)
+        moment = np.minimum(n.onset // twelfth, len(sway) - 1)
+        astray = sway[moment] + rng.uniform(*LATE_MS[name])
+        shift = np.clip(astray, -_MOST_ASTRAY_MS, _MOST_ASTRAY_MS) * ms
         if name == "drums":
             shift = shift + np.where(np.isin(n.pitch, (37, 38, 39, 40)), late, 0)
         moved = np.maximum(0, onset + np.round(shift).astype(np.int64))

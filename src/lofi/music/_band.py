@@ -19,8 +19,17 @@ Note = tuple[int, int, int, int]  # onset and length in ticks, pitch, velocity
 # Timing may stray this far from the grid: less than half of the twelfth of a beat that the tokens
 # hold, so that no note is read back on another step.
 _MOST_ASTRAY_TICKS = 17
-_SPREAD_MS = 3.5
+_SWAY_MS = 3.0  # how far the band strays together from one moment to the next
 _MOST_SPREAD_MS = 10.0
+# How far each player is behind the band, at least and at most: low voices lead, high ones follow.
+LATE_MS: dict[str, tuple[float, float]] = {
+    "drums": (-1, 3),
+    "bass": (-2, 0),
+    "pad": (0, 0.5),
+    "keys": (0.5, 2),
+    "guitar": (2, 3.5),
+    "lead": (3.5, 6),
+}
 
 # How loud a section is at its first and its last bar.
 SWELL: dict[str, tuple[float, float]] = {
@@ -116,6 +125,7 @@ class Band:
         self.scenes = self._scenes()
         self._scene_of_bar = [s for s in self.scenes for _ in s.bars]
         self._taken: dict[tuple[str, ...], Row] = {}
+        self._sway: dict[tuple[int, int], float] = {}
         self._places = sixteenths(plan.swing)
         self._ticks_per_ms = plan.bpm * TICKS_PER_BEAT / 60_000
         # Pitches that the chord players hold in each half bar, for whoever sings above them.
@@ -185,13 +195,25 @@ class Band:
         beat, place = divmod(int(step), 4)
         return bar * TICKS_PER_BAR + beat * TICKS_PER_BEAT + self._places[place]
 
-    def onset(self, bar: int, step: int, late_ms: float = 0.0, extra_ticks: float = 0.0) -> int:
-        """When a player really plays: near the grid, `late_ms` behind it on average."""
-        spread = self.chance.gauss(0, _SPREAD_MS)
-        spread = max(-_MOST_SPREAD_MS, min(_MOST_SPREAD_MS, spread + late_ms))
-        astray = round(spread * self._ticks_per_ms + extra_ticks)
-        astray = max(-_MOST_ASTRAY_TICKS, min(_MOST_ASTRAY_TICKS, astray))
+    def onset(self, bar: int, step: int, late_ms: float = 0.0) -> int:
+        """When a player really plays: near the grid, `late_ms` behind it on average.
+
+        A band sways together: who comes first and who leans back stays the same in a piece.
+        """
+        if (bar, step) not in self._sway:
+            self._sway[bar, step] = self.chance.gauss(0, _SWAY_MS)
+        spread = max(-_MOST_SPREAD_MS, min(_MOST_SPREAD_MS, self._sway[bar, step] + late_ms))
+        astray = round(spread * self._ticks_per_ms)
+        least = -_MOST_ASTRAY_TICKS if step else 0  # what begins a bar belongs to it
+        astray = max(least, min(_MOST_ASTRAY_TICKS, astray))
         return max(0, self.ticks(bar, step) + astray)
+
+    def rolled(self, bar: int, step: int, late_ms: float, roll_ms: float, count: int) -> list[int]:
+        """When each of `count` voices of one hand is struck, from below, within `roll_ms`."""
+        first = self.onset(bar, step, late_ms - roll_ms / 2)
+        last = self.ticks(bar, step) + _MOST_ASTRAY_TICKS
+        along = [i / max(1, count - 1) * roll_ms * self._ticks_per_ms for i in range(count)]
+        return [max(first, min(last, first + round(ticks))) for ticks in along]
 
     def length(self, bar: int, step: int, steps: float, share: float = 0.95) -> int:
         """Ticks of a note of that many steps; `share` is how much of them it sounds."""
@@ -207,4 +229,4 @@ class Band:
         phrase = ((bar - scene.bars.start) % 4 + step / STEPS) / 4
         factor *= first + (last - first) * along
         factor *= 0.98 + 0.05 * sin(pi * phrase)
-        return round(self.velocity * factor + self.chance.gauss(0, 2.5))
+        return round(self.velocity * factor + self.chance.gauss(0, 3.0))

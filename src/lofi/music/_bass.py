@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lofi.music._band import Band, Note, Scene
+from lofi.music._band import LATE_MS, Band, Note, Scene
 from lofi.music._drums import kick_steps
 from lofi.music._material import (
     STEPS,
@@ -36,8 +36,9 @@ class Bassist:
     def __init__(self, band: Band) -> None:
         self._band = band
         self._pitch = _HOME
+        self._told: dict[tuple[object, ...], int] = {}
         self._held_into = -1  # the bar whose first beat an anticipation already holds
-        self._late_ms = band.own("bass feel").uniform(0, 5)
+        self._late_ms = band.own("bass feel").uniform(*LATE_MS["bass"])
 
     def play(self, scene: Scene) -> list[Note]:
         """The line of the section; every fourth bar may answer with another."""
@@ -127,10 +128,16 @@ class Bassist:
         return min(choices, key=lambda p: abs(p - self._pitch) + 0.4 * abs(p - _HOME))
 
     def _tone(self, bar: int, step: int, mark: str) -> int:
-        """The pitch of a mark of the legend of bass.yaml."""
-        pitch = self._marked(bar, step, mark)
-        self._pitch = pitch
-        return pitch
+        """The pitch of a mark of the legend of bass.yaml; four bars later it is the same."""
+        band = self._band
+        scene = band.scene(bar)
+        following = band.next_chord(bar, step if band.changes(bar) else 8)
+        place = (scene.letter, (bar - scene.bars.start) % 4, step, mark)
+        told = (*place, band.chord(bar, step), following)
+        if told not in self._told:
+            self._told[told] = self._marked(bar, step, mark)
+        self._pitch = self._told[told]
+        return self._pitch
 
     def _marked(self, bar: int, step: int, mark: str) -> int:
         band = self._band

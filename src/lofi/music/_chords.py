@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp
 
 from lofi.brief import PARTS
-from lofi.music._band import Band, Note, Scene
+from lofi.music._band import LATE_MS, Band, Note, Scene
 from lofi.music._material import (
     STEPS,
     Row,
@@ -14,19 +14,25 @@ from lofi.music._material import (
     material,
     strokes,
     suited,
+    tablature,
     with_changes,
 )
-from lofi.music._melody import Book
+from lofi.music._melody import Book, colours
 from lofi.music._midi import TICKS_PER_BEAT
 from lofi.music._voicing import Hands, Voices
 
 # Voices that a mark strikes: how many, and how loudly.
 _SHARE = {"X": 1.05, "x": 0.92, "u": 0.86, "b": 0.95, "p": 0.95, "q": 0.9}
 _FULL_HAND = 4
+_HAND = 3  # beside other chords: a third, a seventh and a colour say the rest
+_SUNG = (0.7, 0.15, 0.15)  # a chord struck again: its top voice stays, rises, falls
+_FINGERS = 5  # voices that a broken chord reaches; those above the hand are an octave higher
+_ROCKS = 0.8  # how often the second half of a bar is fingered like the first
+_WALK = {1: 5, 2: 3, 3: 1}  # how often fingers move on by so many voices
 
 # What keys may add to the piece, in notes a bar, so that the mood's density comes out.
 _KEYS_NOTES = {
-    "chill": 10.0, "melancholic": 6.5, "upbeat": 13.0, "dreamy": 6.0, "focus": 8.0, "sleep": 4.0,
+    "chill": 10.0, "melancholic": 9.0, "upbeat": 13.0, "dreamy": 10.0, "focus": 13.0, "sleep": 6.0,
 }  # fmt: skip
 
 # What the guitar does, with its odds; it sings against the lead where there is one.
@@ -41,9 +47,9 @@ ROLES: dict[str, dict[str, float]] = {
 
 
 def notes_per_bar(row: Row) -> float:
-    """About how many notes a pattern strikes in a bar with four voices."""
+    """About how many notes a pattern strikes in a bar with three voices."""
     line = "".join(row["steps"].split())
-    struck = {"X": 4, "x": 4, ">": 4, "u": 2, "p": 2, "q": 2, ".": 0, "-": 0}
+    struck = {"X": 3, "x": 3, ">": 3, "u": 2, "p": 2, "q": 2, ".": 0, "-": 0}
     return sum(struck.get(mark, 1) for mark in line) * STEPS / len(line)
 
 
@@ -56,7 +62,7 @@ class Comper:
         self._hands = hands
         self._loud = loud
         self._notes = notes
-        self._late_ms = band.own("comp feel", part).uniform(-1, 5)
+        self._late_ms = band.own("comp feel", part).uniform(*LATE_MS[part])
         self._held_into = -1  # the bar whose first beat an early chord already holds
         self._rhythms: dict[tuple[str, str], tuple[Row, Row]] = {}
 
@@ -77,14 +83,36 @@ class Comper:
     def _patterns(self, scene: Scene, use: str) -> tuple[Row, Row]:
         """The rhythm of the section, and the one that closes its phrases."""
         if (use, scene.name) not in self._rhythms:
-            self._rhythms[use, scene.name] = self._drawn(scene, use)
+            main, close = self._drawn(scene, use)
+            self._rhythms[use, scene.name] = self._fingered(main, use), self._fingered(close, use)
         return self._rhythms[use, scene.name]
+
+    def _fingered(self, row: Row, use: str) -> Row:
+        """The row with a voice for each `*`: fingers walk to a neighbour, now and then past it.
+
+        Most hands rock: what they did in the first half of a bar they do again in the second.
+        """
+        own = self._band.own("fingers", self._part, use, row["name"])
+        rocks = own.random() < _ROCKS
+        at = own.choice((1, 1, 2, 3))
+        line = list(tablature(row["steps"]))
+        for step, mark in enumerate(line):
+            if mark != "*":
+                continue
+            before = line[step - 8]
+            if rocks and step % STEPS >= 8 and before.isdigit():
+                at = int(before)
+            line[step] = str(at)
+            ways = [w for w in (-2, -1, 1, 2, 3) if 1 <= at + w <= _FINGERS]
+            at += own.choices(ways, [_WALK[abs(w)] for w in ways])[0]
+        return {**row, "steps": "".join(line)}
 
     def _drawn(self, scene: Scene, use: str) -> tuple[Row, Row]:
         band = self._band
         rows = suited([r for r in material("comping") if r["use"] == use], band.bundle)
         rows = rows or [r for r in material("comping") if r["use"] == use]
         wanted = self._notes * (0.7 if scene.thin else 1.1 if scene.name == "A'" else 1.0)
+        wanted = min(wanted, max(notes_per_bar(r) for r in rows))
         weights = [exp(-(((notes_per_bar(r) - wanted) / 3.0) ** 2)) + 1e-4 for r in rows]
         name = "thin" if scene.thin else scene.name
         main = band.take((self._part, use, name), rows, weights)
@@ -115,10 +143,12 @@ class Comper:
                 voices = self._voices(bar + 1, 0)
             else:
                 voices = self._voices(bar, step)
+                if i and not mark.isdigit():
+                    voices = self._sung(voices, scene, bar, step)
             if ring:
-                length = (8 if changes and step < 8 else STEPS) - step
-            elif i + 1 == len(marks) and step + length < STEPS and length >= 4:
-                length = min(length + 2, STEPS - step)  # the last chord is let go late
+                half = 8 if step < 8 else STEPS
+                room = (half if changes else STEPS) - step
+                length = min(max(4, half - step), room)
             rows += self._marked(bar, step, length, mark, voices)
         return rows
 
@@ -142,6 +172,22 @@ class Comper:
             band.sounding.setdefault(half + 1, set()).update(voices)
         return voices
 
+    def _sung(self, voices: Voices, scene: Scene, bar: int, step: int) -> Voices:
+        """A chord struck again: its top voice may sing on, the same way every four bars."""
+        band = self._band
+        at = (bar - scene.bars.start) % 4
+        own = band.own("top", self._part, scene.name, at, step)
+        way = own.choices((0, 1, -1), _SUNG)[0]
+        chord = band.chord(bar, step)
+        tones = {*chord.pitch_classes, chord.fifth, *colours(band.key, chord)}
+        top, least = voices[-1], voices[-2] + 2
+        near = [p for p in range(least, top + 6) if p % 12 in tones and (p - top) * way > 0]
+        if not near:
+            return voices
+        moved = (*voices[:-1], min(near, key=lambda p: abs(p - top)))
+        band.sounding.setdefault(2 * bar + step // 8, set()).add(moved[-1])
+        return moved
+
     def _marked(self, bar: int, step: int, length: int, mark: str, voices: Voices) -> list[Note]:
         if mark.isdigit():
             octave, index = divmod(int(mark) - 1, len(voices))
@@ -162,13 +208,12 @@ class Comper:
         late = self._late_ms
         rolled = roll_ms if len(voices) > 2 and band.chance.random() < 0.4 else 0.0
         # A stab of a sixteenth rings a little into the rest after it.
-        sounding = band.length(bar, step, length, 1.4 if length == 1 else 0.94)
+        sounding = band.length(bar, step, length, 1.4 if length == 1 else 0.9)
         rows = []
-        for i, pitch in enumerate(voices):
-            along = i / max(1, len(voices) - 1) - 0.5
-            onset = band.onset(bar, step, late + rolled * along)
+        onsets = band.rolled(bar, step, late, rolled, len(voices))
+        for i, (onset, pitch) in enumerate(zip(onsets, voices, strict=True)):
             # The top voice sings, the inner ones stay back.
-            voiced = loud * (1.03 if i == len(voices) - 1 else 0.95 if i else 0.99)
+            voiced = loud * (1.06 if i == len(voices) - 1 else 0.93 if i else 0.98)
             rows.append((onset, sounding, pitch, band.loudness(bar, step, voiced)))
         return rows
 
@@ -273,15 +318,17 @@ class Pad:
                 bar = scene.bars.start + step // STEPS
                 onset = band.onset(bar, step % STEPS)
                 length = band.ticks(scene.bars.start + until // STEPS, until % STEPS) - onset
-                loud = band.loudness(bar, step % STEPS, 0.86 if voice == len(lines) - 1 else 0.8)
+                loud = band.loudness(bar, step % STEPS, 0.82 if voice == len(lines) - 1 else 0.76)
                 rows.append((onset, max(TICKS_PER_BEAT // 2, length - 6), pitch, loud))
         return rows
 
 
 def keys_player(band: Band) -> Comper:
-    """The electric piano: four voices in the middle."""
+    """The electric piano: a full hand in the middle, or three voices where others hold chords."""
+    playing = {part for section in band.plan.sections for part in section.parts}
+    size = _HAND if "pad" in playing else _FULL_HAND
     hands = Hands(
-        band, "keys", centre=band.centre - 4.5, low=48, high=round(band.centre) + 8, size=_FULL_HAND
+        band, "keys", centre=band.centre - 4.5, low=48, high=round(band.centre) + 8, size=size
     )
     return Comper(band, "keys", hands, loud=1.0, notes=_KEYS_NOTES[band.bundle] * band.busier)
 
@@ -294,15 +341,14 @@ def guitar_player(band: Band) -> Comper:
         centre=band.centre - 0.5,
         low=50,
         high=round(band.centre) + 7,
-        size=_FULL_HAND,
+        size=_HAND,
     )
     return Comper(band, "guitar", hands, loud=0.9, notes=5.0)
 
 
 def pad_player(band: Band, book: Book) -> Pad:
-    """The pad: in another place than the keys, fuller where it carries the music."""
-    size = 3 if band.bundle in ("dreamy", "sleep") else 2
+    """The pad: two voices in another place than the keys."""
     hands = Hands(
-        band, "pad", centre=band.centre + 2.5, low=55, high=round(band.centre) + 9, size=size
+        band, "pad", centre=band.centre + 2.5, low=55, high=round(band.centre) + 9, size=2
     )
     return Pad(band, hands, book)

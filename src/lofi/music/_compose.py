@@ -20,7 +20,10 @@ from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT, add_track
 from lofi.music._plan import draw_plan
 from lofi.music._recognise import notes_by_part
 
-_BROKEN_KEYS_ODDS = 0.15
+# How often the keys break their chords, and so keep the time moving.
+_BROKEN_ODDS = {
+    "chill": 0.5, "melancholic": 0.7, "upbeat": 0.45, "dreamy": 0.65, "focus": 0.45, "sleep": 0.7,
+}  # fmt: skip
 _SHORTEST_TICKS = 10
 _SOFTEST, _LOUDEST = 12, 122
 
@@ -63,7 +66,7 @@ class _Players:
         self._pad = pad_player(band, book)
         self._lead = Lead(band, book)
         self._counter = Counter(band, book)
-        broken = band.own("keys").random() < _BROKEN_KEYS_ODDS
+        broken = band.own("keys").random() < _BROKEN_ODDS[band.bundle]
         self._keys_use = "broken" if broken else "comp"
 
     def play(self, scene: Scene) -> dict[str, list[Note]]:

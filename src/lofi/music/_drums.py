@@ -11,7 +11,7 @@ PITCHES = {
     "kick": 36, "snare": 38, "rim": 37, "clap": 39, "hat": 42, "open": 46, "shaker": 70,
     "ride": 51, "tom": 50, "low tom": 45, "crash": 49,
 }  # fmt: skip
-LOUDNESS = {"X": 1.18, "x": 1.0, "o": 0.76, "g": 0.4, "?": 0.58}
+LOUDNESS = {"X": 1.24, "x": 1.03, "o": 0.72, "g": 0.3, "?": 0.52}
 _CYMBALS = ("hat", "open", "shaker", "ride")
 _BACKBEAT = ("snare", "rim", "clap")
 HIT_TICKS = 60
@@ -25,6 +25,16 @@ _THIN = (
     ("rim", "snare", "hat", "shaker", "ride"),
 )
 _FILL_ODDS = 0.8
+# A soft crash where a section begins, and an open hat where its phrases end.
+_CRASHED = ("A", "A'", "B")
+_CRASH_ODDS = {
+    "chill": 0.5, "melancholic": 0.4, "upbeat": 0.7, "dreamy": 0.4, "focus": 0.3, "sleep": 0.0,
+}  # fmt: skip
+_LIFT_ODDS = {
+    "chill": 0.6, "melancholic": 0.4, "upbeat": 0.7, "dreamy": 0.4, "focus": 0.5, "sleep": 0.0,
+}  # fmt: skip
+# Ghosts are felt as much as played.
+_HEARD_GHOSTS = 0.9
 _DROP_ODDS = 0.45  # the band holds its breath before B
 PICKUPS = ("..oX", "..gx", ".gox", "...x", "..xx", "x.oX")
 
@@ -77,7 +87,8 @@ class Drummer:
         own = band.own("drums", scene.name, scene.times)
         thin = own.choice(_THIN) if scene.thin else None
         closing = self._closing(scene, own.random(), own.choice(PICKUPS))
-        crash = scene.name == "B" and band.bundle in ("chill", "upbeat") and own.random() < 0.5
+        crash = scene.name in _CRASHED and own.random() < _CRASH_ODDS[band.bundle]
+        lift = band.own("lift", scene.letter).random() < _LIFT_ODDS[band.bundle]
         leaves = own.random() < 0.4
         for bar in scene.bars:
             at = bar - scene.bars.start
@@ -93,25 +104,31 @@ class Drummer:
                 hits = {k: v for k, v in hits.items() if k in thin} or hits
             if closing and bar == scene.bars[-1]:
                 _replace(hits, closing)
+            if lift and at % 4 == 3 and "hat" in hits:
+                hits["hat"][14:] = ".."
+                hits.setdefault("open", ["."] * STEPS)[14] = "o"
             if crash and at == 0:
                 hits["crash"] = ["o"] + ["."] * (STEPS - 1)
             rows += self._struck(hits, bar, at)
         return rows
 
     def _hits(self, scene: Scene, at: int) -> _Hits:
-        """The groove in bar `at` of the section, turned in the second and fourth of four."""
+        """The groove in bar `at` of the section, turned in the second and the fourth of four.
+
+        What is turned where stays the same: a groove comes back.
+        """
         band = self._band
         groove = groove_of(band, scene.letter)
         hits = {k: list(bar_of(v, at)) for k, v in groove.items() if k in PITCHES}
-        if at % 2 == 1:
-            place = (scene.name, at % 4)
-            if place not in self._turns:
+        for place in {1: (1, 2), 3: (2, 3)}.get(at % 4, ()):
+            label = (scene.name, place)
+            if label not in self._turns:
+                others = [t for (name, _), t in self._turns.items() if name == scene.name]
                 turns = suited(material("grooves")["turns"], band.bundle)
                 heard = [t for t in turns if _turned(hits, t) != hits]
-                other = self._turns.get((scene.name, 1))
-                heard = [t for t in heard if t is not other] or heard
-                self._turns[place] = band.own("turn", *place).choice(heard) if heard else {}
-            hits = _turned(hits, self._turns[place])
+                heard = [t for t in heard if not any(t is o for o in others)] or heard
+                self._turns[label] = band.own("turn", *label).choice(heard) if heard else {}
+            hits = _turned(hits, self._turns[label])
         return hits
 
     def _closing(self, scene: Scene, roll: float, pickup: str) -> dict[str, str] | None:
@@ -127,7 +144,7 @@ class Drummer:
 
     def _base(self, bar: int, step: int) -> int:
         band = self._band
-        return min(104, round(band.loudness(bar, step) + 12))
+        return min(106, round(band.loudness(bar, step) + 17))
 
     def _struck(self, hits: _Hits, bar: int, at: int) -> list[Note]:
         band = self._band
@@ -136,12 +153,14 @@ class Drummer:
             for step, mark in enumerate(steps):
                 if mark == "." or (mark == "?" and at % 2 == 0):
                     continue
+                if mark == "g" and band.chance.random() > _HEARD_GHOSTS:
+                    continue
                 loud = self._base(bar, step) * LOUDNESS[mark]
                 late = 0.0
                 if name in _CYMBALS:
                     late = self._cymbal_ms
                     wave = sin(2 * pi * (bar * STEPS + step) / (2 * STEPS) + self._breath)
-                    loud *= 0.76 * (1 + 0.09 * wave) * (1.0 if step % 4 == 0 else 0.9)
+                    loud *= 0.7 * (1 + 0.09 * wave) * (1.0 if step % 4 == 0 else 0.82)
                 elif name in _BACKBEAT and mark in "Xxo":
                     late = self._backbeat_ms
                 onset = band.onset(bar, step, late_ms=late)

@@ -16,18 +16,20 @@ from functools import lru_cache
 import numpy as np
 
 from lofi.brief import PARTS, Key
-from lofi.music._band import Band, Note, Scene
+from lofi.music._band import LATE_MS, Band, Note, Scene
 from lofi.music._material import STEPS, material, near, strokes, tablature
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._theory import Chord
 
 # How lively a melody is beside the music it stands in: study and sleep want little of it.
-_SONG = {"focus": 0.65, "sleep": 0.65, "melancholic": 1.2, "dreamy": 1.3}
+_SONG = {"focus": 0.65, "sleep": 0.65, "melancholic": 1.0, "dreamy": 1.3}
 _SILENT = (".", ",")  # bars without a motive
 _SEMITONES_PER_STEP = 12 / 7
-_RELIEF = 1.8  # how much of the height of an arc is heard
+_RELIEF = 2.2  # how much of the height of an arc is heard
 _REACH = 9  # a section stays within a tenth: this far above and below its middle
 _NEVER = 60.0
+_SIGHS = 3  # how much more often a sad melody falls
+_LEAP = 5  # semitones from which an interval is an event
 
 # What an interval costs, by its size in semitones: steps are free, wide leaps are events.
 _LEAP_COST = np.array([0.5, 0.05, 0, 0, 0, 0.3, 2.2, 0.5, 1.2, 1.4, 4.5, 7.5, 1.5] + [14.0] * 12)
@@ -99,13 +101,15 @@ class Book:
             phrase = phrase + [t + "'" if i == last else t for i, t in enumerate(phrase)]
         self._phrases[letter] = phrase
         self._heights[letter] = [int(h) for h in own.choice(table["arcs"])["heights"].split()]
-        a = _motive(own, lively)
-        b = _motive(own, lively, rhythm=a if own.random() < 0.3 else None)
-        self._motives[letter] = {"a": a, "b": b, "c": _motive(own, lively - 0.25)}
+        sigh = band.bundle == "melancholic"
+        a = _motive(own, lively, sigh=sigh)
+        b = _motive(own, lively, sigh=sigh, rhythm=a if own.random() < 0.3 else None)
+        c = _motive(own, lively - 0.25, sigh=sigh)
+        self._motives[letter] = {"a": a, "b": b, "c": c}
 
     def colours(self, chord: Chord) -> set[int]:
         """Tones of the key that may sound long over a chord: a semitone above none of its own."""
-        return _colours(self._band.key, chord)
+        return colours(self._band.key, chord)
 
     def tokens(self, scene: Scene) -> list[str]:
         """What each bar of the section is made of, in the signs of melody.yaml."""
@@ -200,10 +204,13 @@ class Book:
         ]
 
 
-def _motive(own: random.Random, lively: float, rhythm: _Motive | None = None) -> _Motive:
+def _motive(
+    own: random.Random, lively: float, *, sigh: bool = False, rhythm: _Motive | None = None
+) -> _Motive:
     """One bar: the rhythm of two cells (or that of another motive) on a drawn contour."""
     table = material("melody")
-    steps = [int(s) for s in own.choice(table["contours"])["steps"].split()]
+    contours = [[int(s) for s in row["steps"].split()] for row in table["contours"]]
+    steps = own.choices(contours, [_SIGHS if sigh and sum(c) < 0 else 1 for c in contours])[0]
     if rhythm is None:
         while True:
             line = "".join(
@@ -295,7 +302,7 @@ def _apart(wishes: list[Wish]) -> list[Wish]:
 
 
 @lru_cache(maxsize=512)
-def _colours(key: Key, chord: Chord) -> set[int]:
+def colours(key: Key, chord: Chord) -> set[int]:
     inside = set(chord.pitch_classes)
     return {
         t for t in key.scale if t not in inside and (t - 1) % 12 not in inside
@@ -375,7 +382,7 @@ def _local(
     chord = band.chord(wish.bar, min(wish.step, STEPS - 1))
     classes = pitches % 12
     inside = _among({*chord.pitch_classes, chord.fifth})[classes]
-    colour = _among(_colours(key, chord))[classes]
+    colour = _among(colours(key, chord))[classes]
     scale = _among(chord_scale(key, chord))[classes]
     weighty = step % 8 == 0 or wish.length >= 6 or wish.lands
     foreign = ~inside
@@ -401,7 +408,7 @@ def _local(
     until = wish.step + wish.length - 1
     later = band.chord(wish.bar, until)
     if later != chord and until % 8 >= 2:  # it sounds well into the next chord
-        cost = cost + 4.0 * ~_among({*later.pitch_classes, *_colours(key, later)})[classes]
+        cost = cost + 4.0 * ~_among({*later.pitch_classes, *colours(key, later)})[classes]
     held = np.array(sorted(band.sounding.get(2 * wish.bar + wish.step // 8, ())), np.int64)
     if weighty or wish.length >= 4:
         rubs = pitches[:, None] - held[None, :]
@@ -423,9 +430,9 @@ class Lead:
         self._band = band
         self._book = book
         own = band.own("lead feel")
-        self._late_ms = own.uniform(-1, 6)
+        self._late_ms = own.uniform(*LATE_MS["lead"])
         self._centre = band.centre + 9.5
-        self._lift = own.choice((3.5, 3, -3, -3.5))  # B lies elsewhere
+        self._lift = own.choice((5, 4.5, -4.5, -5))  # B lies elsewhere
 
     def play(self, scene: Scene) -> list[Note]:
         """The melody of the section."""
@@ -435,10 +442,10 @@ class Lead:
         high = min(PARTS["lead"].high, round(centre) + _REACH)
         wishes = self._book.wishes(scene, centre)
         taste = band.own("taste of tones", scene.letter)
-        pitches = sung(band, wishes, low, high, self._book.flavour, taste)
+        pitches = self._returning(wishes, sung(band, wishes, low, high, self._book.flavour, taste))
         rows: list[Note] = []
         for i, (wish, pitch) in enumerate(zip(wishes, pitches, strict=True)):
-            accent = 1.1 if wish.step % 8 == 0 else 1.05 if wish.step % 4 == 0 else 1.0
+            accent = 1.16 if wish.step % 8 == 0 else 1.1 if wish.step % 4 == 0 else 1.05
             accent += 0.006 * (pitch - centre)
             if wish.lands:
                 accent -= 0.04
@@ -452,6 +459,34 @@ class Lead:
             rows.append((onset, max(TICKS_PER_BEAT // 8, length), pitch, loud))
         return rows
 
+    def _returning(self, wishes: list[Wish], pitches: list[int]) -> list[int]:
+        """The pitches, with bars that come again after four, over the same chords, sung the same.
+
+        Not where what comes before or after would then be a leap, and not the climax.
+        """
+        band = self._band
+        bars: dict[int, list[int]] = {}
+        for i, wish in enumerate(wishes):
+            bars.setdefault(wish.bar, []).append(i)
+        out = list(pitches)
+        for bar, mine in bars.items():
+            first = bars.get(bar - 4, [])
+            if len(first) != len(mine) or any(
+                (wishes[i].step, wishes[i].move, wishes[i].lands)
+                != (wishes[j].step, wishes[j].move, wishes[j].lands)
+                or band.chord(bar, min(wishes[i].step, STEPS - 1))
+                != band.chord(bar - 4, min(wishes[i].step, STEPS - 1))
+                for i, j in zip(mine, first, strict=True)
+            ):
+                continue
+            told = [out[j] for j in first]
+            before = out[mine[0] - 1] if mine[0] else told[0]
+            after = out[mine[-1] + 1] if mine[-1] + 1 < len(out) else told[-1]
+            leap = max(abs(told[0] - before), abs(told[-1] - after))
+            if leap <= _LEAP and max(told) < max(pitches):
+                out[mine[0] : mine[-1] + 1] = told
+        return out
+
 
 class Counter:
     """The guitar's second voice: guide tones, held under the lead, moving where it rests."""
@@ -459,7 +494,7 @@ class Counter:
     def __init__(self, band: Band, book: Book) -> None:
         self._band = band
         self._book = book
-        self._late_ms = band.own("counter feel").uniform(0, 6)
+        self._late_ms = band.own("counter feel").uniform(*LATE_MS["guitar"])
         self._centre = band.centre + 0.5
 
     def play(self, scene: Scene, lead: list[Note]) -> list[Note]:

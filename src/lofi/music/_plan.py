@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from lofi.brief import (
     DENSITIES,
     PARTS,
@@ -21,6 +23,7 @@ from lofi.brief import (
     subseed,
 )
 from lofi.music._material import material, suited
+from lofi.music._recognise import HALF_BAR, Notes, key_clarity
 from lofi.music._theory import Chord
 
 _NUMERAL = re.compile(r"([b#]?)(VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)([^~^]*)([~^]?)$")
@@ -32,21 +35,21 @@ _DARK = ("min", "min7", "min9", "min6", "m7b5")
 
 # Swing by bundle: off-beats at 6, 7 or 8 twelfths of the beat (50, 58 or 67 %), with their odds.
 _SWING_ODDS: dict[str, tuple[float, float, float]] = {
-    "chill": (0.1, 0.55, 0.35),
-    "melancholic": (0.25, 0.55, 0.2),
-    "upbeat": (0.15, 0.5, 0.35),
-    "dreamy": (0.4, 0.5, 0.1),
-    "focus": (0.3, 0.55, 0.15),
-    "sleep": (0.6, 0.4, 0.0),
+    "chill": (0.1, 0.65, 0.25),
+    "melancholic": (0.2, 0.7, 0.1),
+    "upbeat": (0.15, 0.6, 0.25),
+    "dreamy": (0.45, 0.5, 0.05),
+    "focus": (0.5, 0.5, 0.0),
+    "sleep": (0.7, 0.3, 0.0),
 }
 # How often a part is in the band at all; bass and keys always are.
 _BAND_ODDS: dict[str, dict[str, float]] = {
-    "chill": {"drums": 1.0, "lead": 0.95, "guitar": 0.5, "pad": 0.4},
-    "melancholic": {"drums": 0.92, "lead": 0.95, "guitar": 0.45, "pad": 0.5},
-    "upbeat": {"drums": 1.0, "lead": 0.97, "guitar": 0.55, "pad": 0.3},
-    "dreamy": {"drums": 0.8, "lead": 0.92, "guitar": 0.4, "pad": 0.9},
-    "focus": {"drums": 1.0, "lead": 0.66, "guitar": 0.4, "pad": 0.4},
-    "sleep": {"drums": 0.3, "lead": 0.66, "guitar": 0.25, "pad": 0.8},
+    "chill": {"drums": 1.0, "lead": 0.95, "guitar": 0.45, "pad": 0.25},
+    "melancholic": {"drums": 0.92, "lead": 0.95, "guitar": 0.4, "pad": 0.35},
+    "upbeat": {"drums": 1.0, "lead": 0.97, "guitar": 0.5, "pad": 0.2},
+    "dreamy": {"drums": 0.8, "lead": 0.92, "guitar": 0.3, "pad": 0.75},
+    "focus": {"drums": 1.0, "lead": 0.66, "guitar": 0.35, "pad": 0.25},
+    "sleep": {"drums": 0.3, "lead": 0.7, "guitar": 0.25, "pad": 0.65},
 }
 
 # How often each part is sparse, normal or busy in the full sections of the composed corpus, by mood
@@ -54,30 +57,34 @@ _BAND_ODDS: dict[str, dict[str, float]] = {
 # one.
 _LEVEL_ODDS: dict[str, dict[str, tuple[int, int, int]]] = {
     "chill": {
-        "drums": (0, 9, 11), "bass": (3, 17, 0), "keys": (0, 18, 2),
-        "guitar": (7, 12, 1), "lead": (2, 17, 1), "pad": (18, 2, 0),
+        "drums": (0, 3, 17), "bass": (3, 16, 1), "keys": (0, 12, 8),
+        "guitar": (9, 8, 3), "lead": (3, 13, 4), "pad": (19, 1, 0),
     },
     "melancholic": {
-        "drums": (0, 19, 1), "bass": (16, 4, 0), "keys": (9, 11, 0),
-        "guitar": (10, 10, 0), "lead": (11, 9, 0), "pad": (20, 0, 0),
+        "drums": (0, 9, 11), "bass": (14, 6, 0), "keys": (0, 17, 3),
+        "guitar": (9, 8, 3), "lead": (9, 10, 1), "pad": (20, 0, 0),
     },
     "upbeat": {
-        "drums": (0, 1, 19), "bass": (0, 17, 3), "keys": (0, 4, 16),
-        "guitar": (4, 8, 8), "lead": (0, 2, 18), "pad": (19, 1, 0),
+        "drums": (0, 0, 20), "bass": (0, 17, 3), "keys": (0, 4, 16),
+        "guitar": (4, 7, 9), "lead": (0, 3, 17), "pad": (19, 1, 0),
     },
     "dreamy": {
-        "drums": (4, 16, 0), "bass": (16, 4, 0), "keys": (8, 12, 0),
-        "guitar": (7, 12, 1), "lead": (9, 11, 0), "pad": (17, 3, 0),
+        "drums": (2, 12, 6), "bass": (17, 3, 0), "keys": (0, 16, 4),
+        "guitar": (11, 6, 3), "lead": (5, 14, 1), "pad": (20, 0, 0),
     },
     "focus": {
-        "drums": (0, 20, 0), "bass": (11, 9, 0), "keys": (1, 19, 0),
-        "guitar": (7, 12, 1), "lead": (15, 5, 0), "pad": (20, 0, 0),
+        "drums": (0, 0, 20), "bass": (12, 8, 0), "keys": (0, 5, 15),
+        "guitar": (5, 11, 4), "lead": (8, 12, 0), "pad": (20, 0, 0),
     },
     "sleep": {
-        "drums": (10, 10, 0), "bass": (20, 0, 0), "keys": (19, 1, 0),
-        "guitar": (8, 12, 0), "lead": (19, 1, 0), "pad": (19, 1, 0),
+        "drums": (6, 7, 7), "bass": (20, 0, 0), "keys": (13, 7, 0),
+        "guitar": (7, 12, 1), "lead": (19, 1, 0), "pad": (19, 1, 0),
     },
 }  # fmt: skip
+
+_ANSWERED = 0.2  # how often the first four bars of chords are not simply played again
+
+_DRAWS, _CLEAR = 8, 0.1  # chords that may be heard in another key are drawn again
 
 # Harmony -------------------------------------------------------------------------------------
 
@@ -113,13 +120,32 @@ def draw_progression(key: Key, mood: str, bars: int, seed: int) -> tuple[str, ..
     asked = find_mood(mood)
     chance = random.Random(subseed(seed, "progression", asked.name))
     rows = [r for r in material("progressions")["loops"] if r["mode"] == key.mode]
-    row = chance.choice(suited(rows, asked.bundle))
-    loop = _read(row["chords"], key.tonic, chance)
+    suits = suited(rows, asked.bundle)
     halves: list[_Written] = []
-    while len(halves) < 2 * bars:
-        # The first time round the loop is told plainly, later it may be led elsewhere.
-        halves += _reharmonised(loop, key, chance, odds=0.5 if halves else 0.2)
-    return tuple(_spelled(w, key) for w in halves[: 2 * bars])
+    for _ in range(_DRAWS):
+        halves = []
+        loop = _read(chance.choice(suits)["chords"], key.tonic, chance)
+        while len(halves) < 2 * bars:
+            if len(halves) == 8 and chance.random() < _ANSWERED:  # four bars answered by others
+                loop = _read(chance.choice(suits)["chords"], key.tonic, chance)
+            # The first time round the loop is told plainly, later it may be led elsewhere.
+            halves += _reharmonised(loop, key, chance, odds=0.5 if halves else 0.2)
+        halves = halves[: 2 * bars]
+        if _clarity([w.chord for w in halves], key) > _CLEAR:
+            break
+    return tuple(_spelled(w, key) for w in halves)
+
+
+def _clarity(chords: Sequence[Chord], key: Key) -> float:
+    """How much nearer half bars of these chords are to the key than to any other."""
+    tones = [(i, p) for i, c in enumerate(chords) for p in c.pitch_classes]
+    voices = np.array(tones, np.int64)
+    roots = np.array([(i, c.root) for i, c in enumerate(chords)], np.int64)
+    parts = {}
+    for name, rows, lowest in (("bass", roots, 36), ("keys", voices, 60)):
+        held = np.full(len(rows), HALF_BAR)
+        parts[name] = Notes(rows[:, 0] * HALF_BAR, held, rows[:, 1] + lowest, held)
+    return key_clarity(parts, key)
 
 
 def _read(chords: str, tonic: int, chance: random.Random) -> list[_Written]:

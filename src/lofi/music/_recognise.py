@@ -276,15 +276,20 @@ def _key_costs(parts: dict[str, Notes]) -> tuple[list[Key], np.ndarray]:
     half_bars = max((int(n.onset[-1]) // HALF_BAR + 1 for n in parts.values() if len(n)), default=1)
     _, bass = pitch_class_weights(parts, half_bars)
     roots = bass / np.maximum(bass.sum(1, keepdims=True), 1)
-    keys, cost = [], []
-    for mode, profile in (("major", _MAJOR_PROFILE), ("minor", _MINOR_PROFILE)):
-        for tonic in range(12):
-            distance = float(np.linalg.norm(weights - np.roll(profile, tonic)))
-            # Relative keys share their notes: the tonic shows in the bass, most at both ends.
-            ends = (roots[: min(2, len(roots))].mean(0) + roots[-2:].mean(0))[tonic] / 2
-            keys.append(Key(tonic, mode))
-            cost.append(distance - 0.06 * ends - 0.06 * roots.mean(0)[tonic])
-    return keys, np.array(cost)
+    keys, profiles = _key_profiles()
+    tonics = np.array([key.tonic for key in keys])
+    distance = np.sqrt(((weights - profiles) ** 2).sum(1))
+    # Relative keys share their notes: the tonic shows in the bass, most at both ends.
+    ends = (roots[: min(2, len(roots))].mean(0) + roots[-2:].mean(0)) / 2
+    return list(keys), distance - 0.06 * ends[tonics] - 0.06 * roots.mean(0)[tonics]
+
+
+@lru_cache(maxsize=1)
+def _key_profiles() -> tuple[tuple[Key, ...], np.ndarray]:
+    """Every key and its profile, (24, 12)."""
+    modes = (("major", _MAJOR_PROFILE), ("minor", _MINOR_PROFILE))
+    keys = tuple(Key(tonic, mode) for mode, _ in modes for tonic in range(12))
+    return keys, np.array([np.roll(profile, t) for _, profile in modes for t in range(12)])
 
 
 def find_swing(parts: dict[str, Notes]) -> float | None:

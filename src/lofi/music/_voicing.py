@@ -24,6 +24,7 @@ Voices = tuple[int, ...]
 # Below these pitches two voices need this much room, in semitones; closer they turn to mud.
 _LOW_LIMITS = ((48, 7), (52, 4), (55, 3), (58, 2))
 _NO_WAY = 1e9
+_CROWD = 1.6  # what each voice more or less than the hands like costs
 _BEYOND = 3.0  # what each semitone beyond where the hands like to lie costs
 _MUD = 12.0
 _FLOATING = 0.6  # a voicing without its root floats, and leaves more to the bass
@@ -139,7 +140,7 @@ class Hands:
                 if beyond > 6:
                     continue
                 mean = sum(voices) / len(voices)
-                strain = 0.55 * abs(mean - self._centre) + 0.9 * abs(len(voices) - self._size)
+                strain = 0.55 * abs(mean - self._centre) + _CROWD * abs(len(voices) - self._size)
                 strain += _BEYOND * beyond + _MUD * muddy(voices)
                 if chord.root not in (v % 12 for v in voices):
                     strain += _HOMELESS if chord.root == self._band.key.tonic else _FLOATING
