@@ -112,6 +112,9 @@ class Table:
                 if self.first[token] < 0:
                     self.first[token] = slot
                 self.last[token] = slot
+        columns = (self.last, self.step, self.rank, self.pitch)
+        # The same for one token at a time: plain numbers are read five times as fast.
+        self.facts = list(zip(*(c.tolist() for c in columns), strict=True))
         # Whether a part may play the pitch that a token has; one without a pitch fits all.
         self.fits = np.ones((len(PARTS), size), bool)
         for r, part in enumerate(PARTS.values()):
@@ -387,18 +390,18 @@ class Grammar:
         if token == self._vocab.eos:
             self.state = "end"
             return
-        if t.step[token] >= 0:
-            self.step, self.rank, self.pitch = int(t.step[token]), -1, -1
-        if t.rank[token] >= 0:
-            self.part, self.pitch = int(t.rank[token]), -1
-        if t.pitch[token] >= 0:
-            self.rank, self.pitch = self.part, int(t.pitch[token])
+        last, step, rank, pitch = t.facts[token]
+        if step >= 0:
+            self.step, self.rank, self.pitch = step, -1, -1
+        if rank >= 0:
+            self.part, self.pitch = rank, -1
+        if pitch >= 0:
+            self.rank, self.pitch = self.part, pitch
             if self.part == _LEAD:
                 self._sung = self.pitch
             if self._last_bar.get(self.part, self.bar) != self.bar:
                 self._last_bar[self.part] = self.bar
                 self._calls = None
-        last = t.last[token]
         if last == POSITION:
             self.state = "position"
         elif last == PROGRAM:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -48,30 +49,42 @@ def draw(
     """
     temperature = max(sampling.temperature, 1e-3)
     chosen = np.zeros(len(logits), np.int64)
-    # Few tokens come near the best one: sorting those alone is four times as fast as partitioning
-    # rows that are mostly -inf.
-    floor = logits.max(1) - UNHEARD_OF
     for i, row in enumerate(logits):
-        near = np.flatnonzero(row >= floor[i])
-        value = row[near]
+        # Few tokens come near the best one: sorting those alone is four times as fast as
+        # partitioning rows that are mostly -inf.
+        best = row[row.argmax()]
+        near = (row >= best - UNHEARD_OF).nonzero()[0]
+        if len(near) == 1:
+            chosen[i] = near[0]
+            continue
+        value = row[near] - best
         who = groups[near]
-        share = np.bincount(who, np.exp(value - value.max()))
-        group = _pick(share, WHEN_TOP_P, uniform[i, 0])
-        near, value = near[who == group], value[who == group]
-        order = np.argsort(-value, kind="stable")[: sampling.top_k]
+        share = np.bincount(who, np.exp(value))
+        present = share.nonzero()[0]
+        if len(present) > 1:
+            group = present[_pick(share[present].tolist(), WHEN_TOP_P, uniform[i, 0])]
+            near, value = near[who == group], value[who == group]
+        order = (-value).argsort(kind="stable")[: sampling.top_k]
         weight = np.exp((value[order] - value[order[0]]) / temperature)
-        chosen[i] = near[order[_pick(weight, sampling.top_p, uniform[i, 1])]]
+        chosen[i] = near[order[_pick(weight.tolist(), sampling.top_p, uniform[i, 1])]]
     return chosen
 
 
-def _pick(weight: np.ndarray, top_p: float, uniform: float) -> int:
-    """An index drawn by weight among the heaviest that make up a share of `top_p`."""
-    order = np.argsort(-weight, kind="stable")
-    sorted_ = weight[order]
-    before = np.cumsum(sorted_) - sorted_
-    kept = sorted_[before <= top_p * weight.sum()]  # the first is always kept
-    total = np.cumsum(kept)
-    return int(order[np.searchsorted(total, uniform * total[-1], side="right")])
+def _pick(weight: list[float], top_p: float, uniform: float) -> int:
+    """An index drawn by weight among the heaviest that make up a share of `top_p`.
+
+    Plain lists: for a few dozen numbers they take half the time of arrays.
+    """
+    most = top_p * sum(weight)
+    order = sorted(range(len(weight)), key=weight.__getitem__, reverse=True)
+    running: list[float] = []
+    total = 0.0
+    for i in order:
+        if total > most:
+            break
+        total += weight[i]
+        running.append(total)
+    return order[bisect_right(running, uniform * total, hi=len(running) - 1)]
 
 
 class _Row:
@@ -158,8 +171,9 @@ def sample(
                 masked[j, rest] = gone.max() + np.log(np.exp(gone - gone.max()).sum())
             masked[j] += mask
         uniform = np.array([row.random.random(2) for _, row in choosing])
-        for (i, row), token in zip(choosing, draw(masked, groups, sampling, uniform), strict=True):
-            row.choose(int(token))
+        drawn = draw(masked, groups, sampling, uniform).tolist()
+        for (i, row), token in zip(choosing, drawn, strict=True):
+            row.choose(token)
             if row.grammar.done:
                 results[row.index] = bpe.decode(row.written)
                 rows[i] = None
