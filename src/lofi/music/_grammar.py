@@ -130,6 +130,7 @@ class Table:
         self._rows: dict[tuple[object, ...], np.ndarray] = {}
         self._biases: dict[tuple[object, ...], np.ndarray] = {}
         self._words: dict[tuple[Kept, bool, bool], list[int]] = {}
+        self._most: dict[Kept, int] = {}
 
     def _row(self, key: tuple[object, ...], allowed: np.ndarray) -> np.ndarray:
         row = np.where(allowed, np.float32(0), _NEVER)
@@ -203,7 +204,11 @@ class Table:
 
     def most(self, kept: Kept) -> int:
         """How many tokens a note takes at most."""
-        return max(len(self.written(kept, a, b)) for a in (False, True) for b in (False, True))
+        found = self._most.get(kept)
+        if found is None:
+            ways = [(a, b) for a in (False, True) for b in (False, True)]
+            found = self._most[kept] = max(len(self.written(kept, a, b)) for a, b in ways)
+        return found
 
     def bias(self, halves: tuple[frozenset[int] | None, ...], now: int, pull: float) -> np.ndarray:
         """What pitches outside the pitch classes of each half of a bar lose, in logits.

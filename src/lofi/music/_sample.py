@@ -37,37 +37,31 @@ class Job:
     seed: int
 
 
-def draw(
-    logits: np.ndarray, groups: np.ndarray, sampling: Sampling, uniform: np.ndarray
-) -> np.ndarray:
-    """One token id per row of logits (B, V); -inf marks what may not be drawn. (B,) int64.
+def draw(logits: np.ndarray, groups: np.ndarray, sampling: Sampling, uniform: np.ndarray) -> int:
+    """A token by its logits (V,); -inf marks what may not be drawn.
 
     `groups` (V,) int64 says when and by whom a token would have a note played: that is drawn as
     the model has it. Among the tokens of the group drawn, temperature, top-k and top-p choose what
     is played. Otherwise they would favour what a single token says, such as the end of the bar,
-    over what many tokens share, and the music would thin out. `uniform` (B, 2) in [0, 1) decide.
+    over what many tokens share, and the music would thin out. `uniform` (2,) in [0, 1) decide.
     """
+    # Few tokens come near the best one: sorting those alone is four times as fast as partitioning
+    # a row that is mostly -inf.
+    best = logits[logits.argmax()]
+    near = (logits >= best - UNHEARD_OF).nonzero()[0]
+    if len(near) == 1:
+        return int(near[0])
+    value = logits[near] - best
+    who = groups[near]
+    share = np.bincount(who, np.exp(value))
+    present = share.nonzero()[0]
+    if len(present) > 1:
+        group = present[_pick(share[present].tolist(), WHEN_TOP_P, uniform[0])]
+        near, value = near[who == group], value[who == group]
+    order = (-value).argsort(kind="stable")[: sampling.top_k]
     temperature = max(sampling.temperature, 1e-3)
-    chosen = np.zeros(len(logits), np.int64)
-    for i, row in enumerate(logits):
-        # Few tokens come near the best one: sorting those alone is four times as fast as
-        # partitioning rows that are mostly -inf.
-        best = row[row.argmax()]
-        near = (row >= best - UNHEARD_OF).nonzero()[0]
-        if len(near) == 1:
-            chosen[i] = near[0]
-            continue
-        value = row[near] - best
-        who = groups[near]
-        share = np.bincount(who, np.exp(value))
-        present = share.nonzero()[0]
-        if len(present) > 1:
-            group = present[_pick(share[present].tolist(), WHEN_TOP_P, uniform[i, 0])]
-            near, value = near[who == group], value[who == group]
-        order = (-value).argsort(kind="stable")[: sampling.top_k]
-        weight = np.exp((value[order] - value[order[0]]) / temperature)
-        chosen[i] = near[order[_pick(weight.tolist(), sampling.top_p, uniform[i, 1])]]
-    return chosen
+    weight = np.exp((value[order] - value[order[0]]) / temperature)
+    return int(near[order[_pick(weight.tolist(), sampling.top_p, uniform[1])]])
 
 
 def _pick(weight: list[float], top_p: float, uniform: float) -> int:
@@ -156,24 +150,19 @@ def sample(
         if not any(rows):
             return results
         logits = engine.step(ids, places)
-        choosing = [(i, row) for i, row in enumerate(rows) if row and not row.next()]
-        if not choosing:
-            continue
-        masked = logits[[i for i, _ in choosing]]
-        for j, (_, row) in enumerate(choosing):
+        for i, row in enumerate(rows):
+            if row is None or row.next():
+                continue
             mask, rest = row.grammar.mask(), row.grammar.rest
+            weighed = logits[i] + mask
             if rest is not None:
                 # What players whose part is kept might have played goes to what is kept: were it
                 # left out of account, the others would press in.
                 others = np.isneginf(mask)
                 others[rest] = True
-                gone = masked[j, others]
-                masked[j, rest] = gone.max() + np.log(np.exp(gone - gone.max()).sum())
-            masked[j] += mask
-        uniform = np.array([row.random.random(2) for _, row in choosing])
-        drawn = draw(masked, groups, sampling, uniform).tolist()
-        for (i, row), token in zip(choosing, drawn, strict=True):
-            row.choose(token)
+                gone = logits[i, others]
+                weighed[rest] = gone.max() + np.log(np.exp(gone - gone.max()).sum()) + mask[rest]
+            row.choose(draw(weighed, groups, sampling, row.random.random(2)))
             if row.grammar.done:
                 results[row.index] = bpe.decode(row.written)
                 rows[i] = None
