@@ -66,16 +66,20 @@ class _Enough(Exception):  # noqa: N818
 
 
 class _Limited:
-    """An engine that stops after so many steps."""
+    """An engine that stops after so many steps; `spent` are the seconds within them by `clock`."""
 
-    def __init__(self, engine: Engine, steps: int) -> None:
+    def __init__(self, engine: Engine, steps: int, clock: Callable[[], float]) -> None:
         self._engine, self.batch, self._left = engine, engine.batch, steps
+        self._clock, self.spent = clock, 0.0
 
     def step(self, ids: np.ndarray, places: np.ndarray) -> np.ndarray:
         if not self._left:
             raise _Enough
         self._left -= 1
-        return self._engine.step(ids, places)
+        start = self._clock()
+        logits = self._engine.step(ids, places)
+        self.spent += self._clock() - start
+        return logits
 
 
 def music(dataset: Path | None, count: int) -> list[np.ndarray]:
@@ -147,15 +151,20 @@ def prompt() -> list[int]:
     return [vocabulary().bos, *controls]
 
 
-def ours(engine: Engine, subject: Subject, tokens: int) -> None:
-    """`tokens` steps of every row beyond the prompt; far more bars are asked for than fit."""
+def ours(
+    engine: Engine, subject: Subject, tokens: int, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """`tokens` new ones of every row; far more bars are asked for than fit.
+
+    Gives the seconds that the model took; all else is the grammar and drawing.
+    """
     jobs = [Job(prompt(), Stretch(64, tuple(PARTS), Key(9, "minor")), i) for i in range(64)]
     told = subject.bpe.encode(np.array(prompt()))
-    limited = _Limited(engine, tokens + len(told) - 1)
+    limited = _Limited(engine, tokens + len(told) - 1, clock)
     try:
         sample(limited, jobs, bpe=subject.bpe, sampling=SAMPLING)
     except _Enough:
-        return
+        return limited.spent
     raise AssertionError("the music ended before the benchmark")
 
 
@@ -180,7 +189,7 @@ def theirs(model: Any, subject: Subject, tokens: int) -> None:
 
 
 def take_turns(
-    ways: dict[str, Callable[[], None]], repeats: int, clock: Callable[[], float]
+    ways: dict[str, Callable[[], object]], repeats: int, clock: Callable[[], float]
 ) -> dict[str, float]:
     """Median seconds of each, after one run that does not count."""
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -191,6 +200,21 @@ def take_turns(
             if turn:
                 times[name].append(clock() - start)
     return {name: statistics.median(t) for name, t in times.items()}
+
+
+def shares_us(
+    engine: Engine, subject: Subject, tokens: int, repeats: int, clock: Callable[[], float]
+) -> tuple[float, float]:
+    """Microseconds of a new token: in the model, and in the grammar and drawing; medians."""
+    shares: list[tuple[float, float]] = []
+    for _ in range(repeats):
+        start = clock()
+        model = ours(engine, subject, tokens, clock)
+        shares.append((model, clock() - start - model))
+    each = 1e6 / (tokens * engine.batch)
+    return statistics.median(s[0] for s in shares) * each, statistics.median(
+        s[1] for s in shares
+    ) * each
 
 
 def read_bandwidth(size: int, threads: int) -> float:
@@ -328,6 +352,11 @@ def measured(
             f"the same, batch {b}, all rows together": f"{int(b) * n / t:,.0f}"
             for b, t in many.items()
         }
+        for b in (1, 4, 16):
+            model, rest = shares_us(engines[int8, b], subject, n, asked.repeats, clock)
+            rows[f"a token of batch {b}: model + grammar and drawing, µs"] = (
+                f"{model:,.0f} + {rest:,.0f}"
+            )
         weights = matrix_bytes(int8)
         cache = 8 * subject.arch["n_layer"] * subject.arch["n_embd"] * (n // 2)
         near = read_bandwidth(weights + cache, asked.threads)

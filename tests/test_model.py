@@ -202,14 +202,19 @@ def test_kept_parts_stay_note_for_note_while_others_are_written_around_them(untr
 ALONE = np.zeros(5, np.int64)
 
 
+def drawn(logits, groups, sampling, uniform) -> list[int]:
+    """For each row of logits a token."""
+    return [draw(row, groups, sampling, u) for row, u in zip(logits, uniform, strict=True)]
+
+
 def test_drawing_keeps_to_top_k_and_top_p_and_never_takes_what_is_masked():
     uniform = np.linspace(0, 0.999, 500)[:, None].repeat(2, 1)
     logits = np.array([[5.0, 4.9, 4.8, -np.inf, 0.0]] * 500, np.float32)
-    assert set(draw(logits, ALONE, Sampling(top_k=2, top_p=1.0), uniform).tolist()) == {0, 1}
-    assert set(draw(logits, ALONE, Sampling(top_k=5, top_p=0.3), uniform).tolist()) == {0}
+    assert set(drawn(logits, ALONE, Sampling(top_k=2, top_p=1.0), uniform)) == {0, 1}
+    assert set(drawn(logits, ALONE, Sampling(top_k=5, top_p=0.3), uniform)) == {0}
     only = np.full((500, 5), -np.inf, np.float32)
     only[:, 3] = -40
-    assert set(draw(only, ALONE, Sampling(top_k=5), uniform).tolist()) == {3}
+    assert set(drawn(only, ALONE, Sampling(top_k=5), uniform)) == {3}
 
 
 def test_a_plain_temperature_does_not_thin_out_what_many_tokens_say():
@@ -217,9 +222,9 @@ def test_a_plain_temperature_does_not_thin_out_what_many_tokens_say():
     logits = np.log(np.array([[0.4, *[0.05] * 12]] * 4000, np.float32))
     groups = np.array([0, *[1] * 12])
     uniform = np.random.default_rng(1).random((4000, 2))
-    drawn = draw(logits, groups, Sampling(temperature=0.3), uniform)
-    assert np.mean(drawn > 0) == pytest.approx(0.6, abs=0.03)
-    assert len(set(drawn.tolist())) == 13
+    tokens = drawn(logits, groups, Sampling(temperature=0.3), uniform)
+    assert np.mean(np.array(tokens) > 0) == pytest.approx(0.6, abs=0.03)
+    assert len(set(tokens)) == 13
 
 
 def test_drawing_takes_what_sorting_the_whole_row_would_take():
@@ -235,7 +240,7 @@ def test_drawing_takes_what_sorting_the_whole_row_would_take():
         weight /= weight.sum()
         kept = weight[np.cumsum(weight) - weight <= Sampling().top_p]
         expected.append(best[np.searchsorted(np.cumsum(kept), u * kept.sum(), side="right")])
-    assert draw(logits, np.zeros(400, np.int64), Sampling(), uniform).tolist() == expected
+    assert drawn(logits, np.zeros(400, np.int64), Sampling(), uniform) == expected
 
 
 def test_the_graph_says_what_the_trained_weights_say(tmp_path: Path):

@@ -35,7 +35,8 @@ class Engine(Protocol):
     def step(self, ids: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Append ids (B,) at places (B,), both int64; logits (B, V) float32 of the next tokens.
 
-        A row at place 0 starts over. What stands before a place is what was appended there.
+        A row at place 0 starts over. What stands before a place is what was appended there. The
+        logits may be in memory that the next step writes to.
         """
         ...
 
@@ -155,34 +156,36 @@ class OnnxEngine:
         heads = arch["n_head"]
         shape = (batch, heads, self._context, arch["n_embd"] // heads)
         self._binding = self._session.io_binding()
-        value = ort.OrtValue.ortvalue_from_numpy
-        for layer in range(arch["n_layer"]):
-            for kv in "kv":
-                memory = value(np.zeros(shape, np.float32))
-                self._binding.bind_ortvalue_input(f"past_{kv}{layer}", memory)
-                self._binding.bind_ortvalue_output(f"present_{kv}{layer}", memory)
-        self._inputs = {
+        inputs: dict[str, np.ndarray] = {
             "ids": np.zeros((batch, 1), np.int64),
             "positions": np.zeros((batch, 1), np.int64),
             "seqlens_k": np.zeros(batch, np.int32),
             "total_length": np.zeros(1, np.int32),
         }
-        self._values = {n: value(a) for n, a in self._inputs.items()}
-        for name, bound in self._values.items():
-            self._binding.bind_ortvalue_input(name, bound)
-        self._logits = value(np.zeros((batch, 1, arch["vocab_size"]), np.float32))
-        self._binding.bind_ortvalue_output("logits", self._logits)
+        outputs: dict[str, np.ndarray] = {
+            "logits": np.zeros((batch, 1, arch["vocab_size"]), np.float32)
+        }
+        self._ids, self._positions, self._lengths, self._longest = inputs.values()
+        self._logits = outputs["logits"]
+        for layer in range(arch["n_layer"]):
+            for kv in "kv":
+                cache = np.zeros(shape, np.float32)
+                inputs[f"past_{kv}{layer}"] = outputs[f"present_{kv}{layer}"] = cache
+        # On the processor an OrtValue is the array's own memory, which must outlive it.
+        self._memory = [*inputs.values(), *outputs.values()]
+        value = ort.OrtValue.ortvalue_from_numpy
+        for name, array in inputs.items():
+            self._binding.bind_ortvalue_input(name, value(array))
+        for name, array in outputs.items():
+            self._binding.bind_ortvalue_output(name, value(array))
 
     def step(self, ids: np.ndarray, places: np.ndarray) -> np.ndarray:
         """See Engine. Raises LofiError past the context."""
         if (length := int(places.max()) + 1) > self._context:
             raise LofiError(f"{length} tokens exceed the model's context of {self._context}.")
-        arrays = self._inputs
-        arrays["ids"][:, 0] = ids
-        arrays["positions"][:, 0] = places
-        arrays["seqlens_k"][:] = places
-        arrays["total_length"][0] = length
-        for name, value in self._values.items():
-            value.update_inplace(arrays[name])
+        self._ids[:, 0] = ids
+        self._positions[:, 0] = places
+        self._lengths[:] = places
+        self._longest[0] = length
         self._session.run_with_iobinding(self._binding)
-        return self._logits.numpy()[:, 0]
+        return self._logits[:, 0]

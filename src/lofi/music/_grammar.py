@@ -112,6 +112,9 @@ class Table:
                 if self.first[token] < 0:
                     self.first[token] = slot
                 self.last[token] = slot
+        columns = (self.last, self.step, self.rank, self.pitch)
+        # The same for one token at a time: plain numbers are read five times as fast.
+        self.facts = list(zip(*(c.tolist() for c in columns), strict=True))
         # Whether a part may play the pitch that a token has; one without a pitch fits all.
         self.fits = np.ones((len(PARTS), size), bool)
         for r, part in enumerate(PARTS.values()):
@@ -127,6 +130,7 @@ class Table:
         self._rows: dict[tuple[object, ...], np.ndarray] = {}
         self._biases: dict[tuple[object, ...], np.ndarray] = {}
         self._words: dict[tuple[Kept, bool, bool], list[int]] = {}
+        self._most: dict[Kept, int] = {}
 
     def _row(self, key: tuple[object, ...], allowed: np.ndarray) -> np.ndarray:
         row = np.where(allowed, np.float32(0), _NEVER)
@@ -200,7 +204,11 @@ class Table:
 
     def most(self, kept: Kept) -> int:
         """How many tokens a note takes at most."""
-        return max(len(self.written(kept, a, b)) for a in (False, True) for b in (False, True))
+        found = self._most.get(kept)
+        if found is None:
+            ways = [(a, b) for a in (False, True) for b in (False, True)]
+            found = self._most[kept] = max(len(self.written(kept, a, b)) for a, b in ways)
+        return found
 
     def bias(self, halves: tuple[frozenset[int] | None, ...], now: int, pull: float) -> np.ndarray:
         """What pitches outside the pitch classes of each half of a bar lose, in logits.
@@ -387,18 +395,18 @@ class Grammar:
         if token == self._vocab.eos:
             self.state = "end"
             return
-        if t.step[token] >= 0:
-            self.step, self.rank, self.pitch = int(t.step[token]), -1, -1
-        if t.rank[token] >= 0:
-            self.part, self.pitch = int(t.rank[token]), -1
-        if t.pitch[token] >= 0:
-            self.rank, self.pitch = self.part, int(t.pitch[token])
+        last, step, rank, pitch = t.facts[token]
+        if step >= 0:
+            self.step, self.rank, self.pitch = step, -1, -1
+        if rank >= 0:
+            self.part, self.pitch = rank, -1
+        if pitch >= 0:
+            self.rank, self.pitch = self.part, pitch
             if self.part == _LEAD:
                 self._sung = self.pitch
             if self._last_bar.get(self.part, self.bar) != self.bar:
                 self._last_bar[self.part] = self.bar
                 self._calls = None
-        last = t.last[token]
         if last == POSITION:
             self.state = "position"
         elif last == PROGRAM:

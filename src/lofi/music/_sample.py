@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,42 +37,48 @@ class Job:
     seed: int
 
 
-def draw(
-    logits: np.ndarray, groups: np.ndarray, sampling: Sampling, uniform: np.ndarray
-) -> np.ndarray:
-    """One token id per row of logits (B, V); -inf marks what may not be drawn. (B,) int64.
+def draw(logits: np.ndarray, groups: np.ndarray, sampling: Sampling, uniform: np.ndarray) -> int:
+    """A token by its logits (V,); -inf marks what may not be drawn.
 
     `groups` (V,) int64 says when and by whom a token would have a note played: that is drawn as
     the model has it. Among the tokens of the group drawn, temperature, top-k and top-p choose what
     is played. Otherwise they would favour what a single token says, such as the end of the bar,
-    over what many tokens share, and the music would thin out. `uniform` (B, 2) in [0, 1) decide.
+    over what many tokens share, and the music would thin out. `uniform` (2,) in [0, 1) decide.
     """
-    temperature = max(sampling.temperature, 1e-3)
-    chosen = np.zeros(len(logits), np.int64)
     # Few tokens come near the best one: sorting those alone is four times as fast as partitioning
-    # rows that are mostly -inf.
-    floor = logits.max(1) - UNHEARD_OF
-    for i, row in enumerate(logits):
-        near = np.flatnonzero(row >= floor[i])
-        value = row[near]
-        who = groups[near]
-        share = np.bincount(who, np.exp(value - value.max()))
-        group = _pick(share, WHEN_TOP_P, uniform[i, 0])
+    # a row that is mostly -inf.
+    best = logits[logits.argmax()]
+    near = (logits >= best - UNHEARD_OF).nonzero()[0]
+    if len(near) == 1:
+        return int(near[0])
+    value = logits[near] - best
+    who = groups[near]
+    share = np.bincount(who, np.exp(value))
+    present = share.nonzero()[0]
+    if len(present) > 1:
+        group = present[_pick(share[present].tolist(), WHEN_TOP_P, uniform[0])]
         near, value = near[who == group], value[who == group]
-        order = np.argsort(-value, kind="stable")[: sampling.top_k]
-        weight = np.exp((value[order] - value[order[0]]) / temperature)
-        chosen[i] = near[order[_pick(weight, sampling.top_p, uniform[i, 1])]]
-    return chosen
+    order = (-value).argsort(kind="stable")[: sampling.top_k]
+    temperature = max(sampling.temperature, 1e-3)
+    weight = np.exp((value[order] - value[order[0]]) / temperature)
+    return int(near[order[_pick(weight.tolist(), sampling.top_p, uniform[1])]])
 
 
-def _pick(weight: np.ndarray, top_p: float, uniform: float) -> int:
-    """An index drawn by weight among the heaviest that make up a share of `top_p`."""
-    order = np.argsort(-weight, kind="stable")
-    sorted_ = weight[order]
-    before = np.cumsum(sorted_) - sorted_
-    kept = sorted_[before <= top_p * weight.sum()]  # the first is always kept
-    total = np.cumsum(kept)
-    return int(order[np.searchsorted(total, uniform * total[-1], side="right")])
+def _pick(weight: list[float], top_p: float, uniform: float) -> int:
+    """An index drawn by weight among the heaviest that make up a share of `top_p`.
+
+    Plain lists: for a few dozen numbers they take half the time of arrays.
+    """
+    most = top_p * sum(weight)
+    order = sorted(range(len(weight)), key=weight.__getitem__, reverse=True)
+    running: list[float] = []
+    total = 0.0
+    for i in order:
+        if total > most:
+            break
+        total += weight[i]
+        running.append(total)
+    return order[bisect_right(running, uniform * total, hi=len(running) - 1)]
 
 
 class _Row:
@@ -143,23 +150,19 @@ def sample(
         if not any(rows):
             return results
         logits = engine.step(ids, places)
-        choosing = [(i, row) for i, row in enumerate(rows) if row and not row.next()]
-        if not choosing:
-            continue
-        masked = logits[[i for i, _ in choosing]]
-        for j, (_, row) in enumerate(choosing):
+        for i, row in enumerate(rows):
+            if row is None or row.next():
+                continue
             mask, rest = row.grammar.mask(), row.grammar.rest
+            weighed = logits[i] + mask
             if rest is not None:
                 # What players whose part is kept might have played goes to what is kept: were it
                 # left out of account, the others would press in.
                 others = np.isneginf(mask)
                 others[rest] = True
-                gone = masked[j, others]
-                masked[j, rest] = gone.max() + np.log(np.exp(gone - gone.max()).sum())
-            masked[j] += mask
-        uniform = np.array([row.random.random(2) for _, row in choosing])
-        for (i, row), token in zip(choosing, draw(masked, groups, sampling, uniform), strict=True):
-            row.choose(int(token))
+                gone = logits[i, others]
+                weighed[rest] = gone.max() + np.log(np.exp(gone - gone.max()).sum()) + mask[rest]
+            row.choose(draw(weighed, groups, sampling, row.random.random(2)))
             if row.grammar.done:
                 results[row.index] = bpe.decode(row.written)
                 rows[i] = None

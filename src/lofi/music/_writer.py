@@ -40,8 +40,9 @@ COPIED_AT_MOST = 11  # a stretch may go on from the one before it
 # A player is taken from another candidate for this much of a better total.
 MIXED_FOR = 0.01
 
-# Rows of the model at work side by side: enough to fill the processor's multiplications.
-ROWS = 12
+# Rows of the model at work side by side. From three on, the multiplications of a row cost the same;
+# the fewer rows, the nearer the processor holds their cache, and the fewer idle at the end.
+ROWS = 4
 BEFORE_BARS = 4  # how much of the music before a stretch the model is shown
 KEPT_NOTES = 300  # of a stretch at most: they take about two tokens each of the context
 
