@@ -113,6 +113,14 @@ def find(session: Session, job_id: str, *, lock: bool = False) -> Job:
     return job
 
 
+def states_of_keys(session: Session, prefix: str) -> dict[str, str]:
+    """The state of each job whose `dedup_key` begins so, by that key."""
+    rows = session.execute(
+        sa.select(Job.dedup_key, Job.state).where(Job.dedup_key.startswith(prefix, autoescape=True))
+    )
+    return {key: state for key, state in rows if key}
+
+
 def cancel(session: Session, job_id: str, *, actor: str) -> Job:
     """Stop a job: at once where it waits, within two seconds where it runs.
 

@@ -256,20 +256,31 @@ class Studio:
         return settings.model_copy(update={"sampling": sampled})
 
     def order_daily(self, day: datetime | None = None, *, actor: str) -> list[str]:
-        """Order the tracks of a day, once: asked again, the same jobs are given."""
+        """Order the tracks of a day, once: asked again, the same jobs are given.
+
+        In the place of one that failed, after all its tries, comes another track, of another seed.
+        One that was cancelled stays so: a person wanted it.
+        """
         settings = self.settings()
         daily = settings.daily
         local = (day or now()).astimezone(ZoneInfo(daily.time_zone)).date().isoformat()
+        with self.database.read() as session:
+            states = _jobs.states_of_keys(session, f"daily/{local}/")
         orders = []
         for i in range(daily.count):
+            place = f"{local}/{i}"
+            again = 0
+            while states.get(f"daily/{place}") == "failed":
+                again += 1
+                place = f"{local}/{i}/{again}"
             mood = daily.moods[i % len(daily.moods)] if daily.moods else None
-            seed = subseed(0, "daily", local, i) >> 1
+            seed = subseed(0, "daily", local, i, *([again] if again else [])) >> 1
             brief = Brief(seed=seed, mood=mood, duration_s=daily.duration_s)
             orders.append(
                 Order(
                     commission(brief, _one_core(settings)),
                     priority=PRIORITIES["daily"],
-                    dedup_key=f"daily/{local}/{i}",
+                    dedup_key=f"daily/{place}",
                 )
             )
         with self.database.write() as session:
