@@ -14,6 +14,7 @@ from api import Api, problem, serving
 from lofi.studio import Database
 from lofi.studio import _checks as checks
 from lofi.studio import _doctor as examination
+from lofi.studio import _rounds as rounds
 from lofi.studio._tables import Event
 
 
@@ -70,6 +71,19 @@ def test_garbage_is_looked_for_before_it_is_deleted(api: Api):
     done = api.post("/api/storage/gc", json={"dry_run": False}).json()
     assert (done["files"], done["bytes"]) == (1, blob.size)
     assert not path.exists()
+    assert kinds_of(api, "storage") == ["collected"]
+
+
+def test_garbage_is_collected_by_itself_but_for_what_is_younger_than_a_day(api: Api):
+    storage = api.studio.storage
+    old, young = (storage.put_bytes(name * 1000) for name in (b"yesterday's", b"this morning's"))
+    for blob, hours in ((old, 25), (young, 23)):
+        path = Path(storage.url) / blob.sha256[:2] / blob.sha256
+        moment = path.stat().st_mtime - timedelta(hours=hours).total_seconds()
+        os.utime(path, (moment, moment))
+    [each] = [r for r in rounds.ROUNDS if r.name == "garbage"]
+    each.run(api.studio)
+    assert (storage.exists(old.sha256), storage.exists(young.sha256)) == (False, True)
     assert kinds_of(api, "storage") == ["collected"]
 
 
