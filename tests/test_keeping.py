@@ -108,6 +108,13 @@ def test_a_setting_is_kept_within_what_can_be_done_and_taken_back(api: Api):
     problem(unknown, 422, "invalid-input")
 
 
+def test_what_the_environment_hides_is_kept_within_bounds_too(api: Api, monkeypatch):
+    monkeypatch.setenv("LOFI_VIDEO__FPS", "5")  # another day it does not
+    problem(api.patch("/api/config", json={"video": {"fps": 0}}), 422, "invalid-input")
+    problem(api.patch("/api/config", json={"video": {"width": 333}}), 422, "invalid-input")
+    assert api.studio.overrides() == {}
+
+
 def test_the_doctor_answers_in_time_and_for_who_may_do_everything(api: Api, monkeypatch):
     monkeypatch.setattr(examination, "CHECKS", {"Python": checks._python})
     found = api.get("/api/doctor").json()

@@ -55,6 +55,9 @@ class Studio:
     rounds: Rounds | None = None
     api: YouTube | None = None  # see `accounts.youtube`
     _lock: IO[str] | None = None
+    # The settings as they were last asked for: file, overrides, both. To check them takes longer
+    # than most of what is asked.
+    _known: tuple[Settings, dict[str, dict[str, Any]], Settings] | None = None
 
     def __enter__(self) -> Studio:
         return self
@@ -79,7 +82,10 @@ class Studio:
     def settings(self) -> Settings:
         """The settings now: the environment, then what was set here, then the file."""
         overrides = self.cache.get_or_make("preferences", _OVERRIDES, self.overrides, ttl_s=5.0)
-        return _overlaid(self.base, overrides)
+        known = self._known
+        if known is None or known[0] is not self.base or known[1] != overrides:
+            known = self._known = (self.base, overrides, _overlaid(self.base, overrides))
+        return known[2]
 
     def change_settings(self, changes: dict[str, dict[str, Any]], *, actor: str) -> Settings:
         """Set some of the WRITABLE settings, for work ordered from now on.
@@ -103,9 +109,11 @@ class Studio:
                 merged[group] = {n: v for n, v in both.items() if v is not None}
             checked = _overlaid(self.base, merged)
             for group in changes:
-                check_ranges(checked, group)
-            if "video" in changes:
-                check_frame(checked.video.width, checked.video.height, checked.video.fps)
+                # As it is without the environment, which may be another tomorrow.
+                alone = check_group(group, asdict(getattr(self.base, group)) | merged[group])
+                check_ranges(group, alone)
+                if group == "video":
+                    check_frame(alone.width, alone.height, alone.fps)
             if "daily" in changes:
                 # One that cannot be read would keep the studio from working when it starts again.
                 next_runs(replace(checked.daily, cron=checked.daily.cron or "0 0 * * *"), now())
