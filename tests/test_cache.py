@@ -361,6 +361,18 @@ def test_memory_holds_so_many_entries_and_drops_what_was_read_longest_ago(
     assert [ask(number, "again") for number in (0, 200, 100)] == ["first", "first", "again"]
 
 
+def test_memory_lets_go_of_what_has_expired_and_is_not_asked_for(new_cache, clock: Clock) -> None:
+    cache = new_cache(None)
+    for number in range(20):
+        cache.get_or_make("tracks", str(number), lambda: "", ttl_s=0.05)
+    before = cache._run(lambda cashews: cashews.get_keys_count())
+    time.sleep(0.1)
+    clock.ahead_s = 3600.0
+    cache.get_or_make("tracks", "another", lambda: "", ttl_s=60)
+    after = cache._run(lambda cashews: cashews.get_keys_count())
+    assert (before, after) == (20, 1)
+
+
 def test_what_was_forgotten_stays_so_when_memory_runs_over(small_memory: Cache) -> None:
     held = []
     small_memory.get_or_make("tracks", "a", lambda: "older", ttl_s=60)

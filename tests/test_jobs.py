@@ -170,6 +170,28 @@ def test_of_orders_with_one_key_the_first_stands(studio: Studio):
     assert len(events(studio, "queued")) == 2
 
 
+def test_run_again_a_day_gets_another_track_for_one_that_failed(studio: Studio):
+    studio.base = studio.base.model_copy(update={"daily": replace(studio.base.daily, count=3)})
+    failed, cancelled, waits = studio.order_daily(actor="test")
+    ends = {failed: "failed", cancelled: "cancelled"}
+
+    def end(states: dict[str, str]) -> None:
+        with studio.database.write() as session:
+            for job_id, state in states.items():
+                _jobs.end(session, _jobs.find(session, job_id), state, actor="test")
+
+    end(ends)
+    other, *rest = again = studio.order_daily(actor="test")
+    assert other != failed
+    assert rest == [cancelled, waits]
+    assert studio.order_daily(actor="test") == again  # it is not ordered twice
+    end({other: "failed"})
+    third, *_ = studio.order_daily(actor="test")
+    with studio.database.read() as session:
+        seeds = [_jobs.find(session, j).commission["brief"]["seed"] for j in (failed, other, third)]
+    assert len(set(seeds)) == 3
+
+
 @pytest.mark.slow
 def test_the_urgent_goes_before_the_early(studio: Studio, working):
     slow = order(studio, brief(1), brief(2), priority=8)

@@ -14,6 +14,7 @@ from api import Api, problem, serving
 from lofi.studio import Database
 from lofi.studio import _checks as checks
 from lofi.studio import _doctor as examination
+from lofi.studio import _rounds as rounds
 from lofi.studio._tables import Event
 
 
@@ -73,6 +74,19 @@ def test_garbage_is_looked_for_before_it_is_deleted(api: Api):
     assert kinds_of(api, "storage") == ["collected"]
 
 
+def test_garbage_is_collected_by_itself_but_for_what_is_younger_than_a_day(api: Api):
+    storage = api.studio.storage
+    old, young = (storage.put_bytes(name * 1000) for name in (b"yesterday's", b"this morning's"))
+    for blob, hours in ((old, 25), (young, 23)):
+        path = Path(storage.url) / blob.sha256[:2] / blob.sha256
+        moment = path.stat().st_mtime - timedelta(hours=hours).total_seconds()
+        os.utime(path, (moment, moment))
+    [each] = [r for r in rounds.ROUNDS if r.name == "garbage"]
+    each.run(api.studio)
+    assert (storage.exists(old.sha256), storage.exists(young.sha256)) == (False, True)
+    assert kinds_of(api, "storage") == ["collected"]
+
+
 def test_a_setting_is_kept_within_what_can_be_done_and_taken_back(api: Api):
     def now() -> float:
         return api.get("/api/config").json()["settings"]["generation"]["best_of"]
@@ -92,6 +106,13 @@ def test_a_setting_is_kept_within_what_can_be_done_and_taken_back(api: Api):
     assert api.studio.overrides() == {"generation": {}}
     unknown = api.patch("/api/config", json={"generation": {"nothing": None}})
     problem(unknown, 422, "invalid-input")
+
+
+def test_what_the_environment_hides_is_kept_within_bounds_too(api: Api, monkeypatch):
+    monkeypatch.setenv("LOFI_VIDEO__FPS", "5")  # another day it does not
+    problem(api.patch("/api/config", json={"video": {"fps": 0}}), 422, "invalid-input")
+    problem(api.patch("/api/config", json={"video": {"width": 333}}), 422, "invalid-input")
+    assert api.studio.overrides() == {}
 
 
 def test_the_doctor_answers_in_time_and_for_who_may_do_everything(api: Api, monkeypatch):

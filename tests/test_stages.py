@@ -19,6 +19,7 @@ from lofi.studio import (
     STAGES,
     Commission,
     Settings,
+    _stages,
     commission,
     make,
     run_stage,
@@ -127,6 +128,31 @@ def keys(wanted: Commission) -> dict[str, str]:
         inputs = {name: found[need] for need in stage.needs for name in outputs[need]}
         found[stage.name] = stage_key(stage, wanted, inputs)
     return found
+
+
+@pytest.mark.parametrize(
+    ("library", "made_with_it"),
+    [
+        ("onnxruntime", {"compose", "package"}),
+        ("soundfile", {"sound", "package"}),
+        ("av", {"picture", "package"}),
+        ("skia-python", {"picture", "thumbnail", "package"}),
+        ("numpy", set(STAGES) - {"listing"}),
+    ],
+)
+def test_another_version_of_a_library_makes_other_files_of_the_stages_that_use_it(
+    library: str, made_with_it: set[str], monkeypatch: pytest.MonkeyPatch
+):
+    wanted = commission(BRIEF, SMALL)
+
+    def alone() -> dict[str, str]:
+        given = dict.fromkeys((name for stage in STAGES.values() for name in stage.reads), "0")
+        return {stage.name: stage_key(stage, wanted, given) for stage in STAGES.values()}
+
+    before = alone()
+    known = _stages._version
+    monkeypatch.setattr(_stages, "_version", lambda n: "other" if n == library else known(n))
+    assert {name for name, key in alone().items() if key != before[name]} == made_with_it
 
 
 def changed(one: Commission, other: Commission) -> set[str]:

@@ -227,7 +227,8 @@ def daily(
 
     How many and of what stands in config.yaml under `daily`. A server that works in the data folder
     makes them; where there is none, this command does. Stopped and run again it goes on; run again
-    the same day, it finds them done. The exit status is 1 if one failed.
+    the same day, it finds them done, and makes another track in the place of one that failed. The
+    exit status is 1 if one failed.
 
     Example, every morning by cron: 0 6 * * * cd /srv/lofi && .venv/bin/lofi daily
     """

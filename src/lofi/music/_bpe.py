@@ -65,7 +65,7 @@ class Bpe:
     def __len__(self) -> int:
         return len(self.pieces)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """The hash of base vocabulary and merges: a model and its tokens belong together."""
         if not self.merges:
@@ -97,10 +97,15 @@ class Bpe:
     @classmethod
     def load(cls, path: Path) -> Bpe:
         """Raises OSError or ValueError if `path` holds no merges."""
-        try:
-            return cls(json.loads(path.read_text())["merges"])
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no merges ({error})") from error
+        return _read(path.read_text())
+
+
+@lru_cache(maxsize=4)  # a model is opened for every order
+def _read(text: str) -> Bpe:
+    try:
+        return Bpe(json.loads(text)["merges"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no merges ({error})") from error
 
 
 def _library(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Any:

@@ -47,6 +47,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "new_fluid_synth": (c_void_p, [c_void_p]),
     "delete_fluid_synth": (None, [c_void_p]),
     "fluid_set_log_function": (c_void_p, [c_int, c_void_p, c_void_p]),
+    "fluid_version_str": (c_char_p, []),
     "fluid_is_soundfont": (c_int, [c_char_p]),
     "fluid_synth_sfload": (c_int, [c_void_p, c_char_p, c_int]),
     "fluid_synth_set_channel_type": (c_int, [c_void_p, c_int, c_int]),
@@ -80,6 +81,11 @@ def load_library() -> Any:
             library.fluid_set_log_function(level, None, None)
         return library
     raise LofiError(_REMEDY)
+
+
+def fluidsynth_version() -> str:
+    """Such as `2.3.1`. Raises LofiError if the library is missing."""
+    return load_library().fluid_version_str().decode()
 
 
 @contextmanager

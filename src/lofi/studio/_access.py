@@ -17,7 +17,7 @@ import secrets
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,12 +53,16 @@ class WrongPasswordError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: `token:NAME`, `owner` with the password, or `local` at this machine."""
+    """Who asks: `token:NAME`, `owner` with the password, or `local` at this machine.
+
+    `due`: it is a minute since it was noted that they did; see `note`.
+    """
 
     name: str
     scopes: tuple[str, ...]
     token_id: int | None = None
     session_sha256: str | None = None
+    due: bool = field(default=False, compare=False)
 
     def may(self, scope: str) -> bool:
         """Whether a scope of theirs is `scope` or goes beyond it."""
@@ -325,20 +329,16 @@ def sessions(session: DatabaseSession) -> list[dict[str, Any]]:
 
 
 def of_session(database: Database, secret: str) -> Principal | None:
-    """Whose session it is; None where it has ended. Used, it lasts longer."""
+    """Whose session it is; None where it has ended."""
     sha256 = hash_of(secret)
     with database.read() as session:
-        row = session.get(Session, sha256)
-        if row is None or row.expires_at <= now():
-            return None
-    if now() - row.used_at > _NOTED_EVERY:
-        with suppress(DatabaseError), database.write() as session:
-            session.execute(
-                sa.update(Session)
-                .where(Session.sha256 == sha256)
-                .values(used_at=now(), expires_at=now() + SESSION)
-            )
-    return Principal(OWNER, ("admin",), session_sha256=sha256)
+        row = session.execute(
+            sa.select(Session.expires_at, Session.used_at).where(Session.sha256 == sha256)
+        ).one_or_none()
+    if row is None or row.expires_at <= now():
+        return None
+    due = now() - row.used_at > _NOTED_EVERY
+    return Principal(OWNER, ("admin",), session_sha256=sha256, due=due)
 
 
 def _stretched(password: str, salt: bytes, cost: dict[str, int]) -> bytes:
@@ -357,28 +357,54 @@ def _stretched(password: str, salt: bytes, cost: dict[str, int]) -> bytes:
 
 
 def authenticate(database: Database, secret: str) -> Principal | None:
-    """Who has this secret; None where it opens nothing. Notes once a minute that it is in use.
+    """Who has this secret; None where it opens nothing.
 
     It is looked for by its hash, so that the time this takes tells nothing of any secret.
     """
     with database.read() as session:
-        token = session.scalar(sa.select(Token).where(Token.sha256 == hash_of(secret)))
+        token = session.execute(_TOKEN.where(Token.sha256 == hash_of(secret))).one_or_none()
     if token is None or not _opens(token):
         return None
-    if token.used_at is None or now() - token.used_at > _NOTED_EVERY:
-        with suppress(DatabaseError), database.write() as session:
-            session.execute(sa.update(Token).where(Token.id == token.id).values(used_at=now()))
-    return Principal(f"token:{token.name}", tuple(token.scopes), token.id)
+    due = token.used_at is None or now() - token.used_at > _NOTED_EVERY
+    return Principal(f"token:{token.name}", tuple(token.scopes), token.id, due=due)
 
 
-def _opens(token: Token) -> bool:
+_TOKEN = sa.select(
+    Token.id, Token.name, Token.scopes, Token.expires_at, Token.used_at, Token.revoked_at
+)
+
+
+def note(database: Database, who: Principal) -> None:
+    """Note that somebody asks, once a minute; a session that is used lasts longer."""
+    if not who.due:
+        return
+    with suppress(DatabaseError), database.write() as session:
+        if who.token_id is not None:
+            used = sa.update(Token).where(Token.id == who.token_id).values(used_at=now())
+        else:
+            used = (
+                sa.update(Session)
+                .where(Session.sha256 == who.session_sha256)
+                .values(used_at=now(), expires_at=now() + SESSION)
+            )
+        session.execute(used)
+
+
+def _opens(token: Any) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > now())
 
 
 def is_locked(session: DatabaseSession) -> bool:
     """Whether everybody needs a token: there is one that was not revoked, or a password."""
-    there = sa.select(Token.id).where(Token.revoked_at.is_(None)).limit(1)
-    return session.scalar(there) is not None or session.get(Preference, PASSWORD) is not None
+    return bool(session.scalar(_LOCKED))
+
+
+_LOCKED = sa.select(
+    sa.or_(
+        sa.exists().where(Token.revoked_at.is_(None)),
+        sa.exists().where(Preference.name == PASSWORD),
+    )
+)
 
 
 def is_valid(session: DatabaseSession, who: Principal) -> bool:

@@ -24,6 +24,7 @@ _LONGEST_S = 86_400.0
 _DEADLINE_S = 0.5  # Redis is asked to save time
 _PAUSE_S = 5.0  # before Redis is tried again
 _ENTRIES = 2_000  # in memory
+_SWEEP_S = 60.0
 _LARGEST_BYTES = 128 * 2**10  # a larger value is made each time
 _OWED = 1_000  # forgotten entries that Redis has not been told of
 
@@ -54,7 +55,7 @@ class Cache:
         self._counts: dict[str, tuple[int, int]] = dict.fromkeys(TOPICS, (0, 0))
         self._owed: dict[tuple[str, str | None], object] = {}
         self._health = _Health(self._place)
-        self._thread: _LoopThread | None = None
+        self._backend: _Here | _LoopThread | None = None
         self._closed = False
 
     def get_or_make(self, topic: str, key: str, make: Callable[[], T], *, ttl_s: float) -> T:
@@ -118,9 +119,9 @@ class Cache:
         """Let go of connections and of the thread. From then on every value is made."""
         with self._lock:
             self._closed = True
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.close()
+            backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.close()
 
     def _fly(
         self, name: tuple[str, str], flight: Future[bytes], make: Callable[[], T], ttl_s: float
@@ -230,34 +231,72 @@ class Cache:
         with self._lock:
             if self._closed:
                 raise LofiError("the cache is closed")
-            if self._thread is None:
-                self._thread = _LoopThread(self._url)
-            thread = self._thread
-        return thread.run(work)
+            if self._backend is None:
+                self._backend = _Here() if self._url == "mem://" else _LoopThread(self._url)
+            backend = self._backend
+        return backend.run(work)
 
 
-class _LoopThread:
-    """cashews on an event loop of its own, since its clients are not for threads."""
+class _Here:
+    """cashews in memory, in whichever thread asks: it never waits, so it needs no event loop.
 
-    def __init__(self, url: str) -> None:
+    To have a thread with a loop look into a dict would take ten times as long as looking.
+    """
+
+    def __init__(self) -> None:
         from cashews import Cache as Cashews
 
         self._cashews = Cashews()
-        if url == "mem://":
-            self._cashews.setup(url, pickle_type="null", size=_ENTRIES, check_interval=60)
-        else:
-            from redis.asyncio.retry import Retry
-            from redis.backoff import NoBackoff
+        # Its own look for what has expired would want a loop: `_sweep` is it.
+        self._cashews.setup("mem://", pickle_type="null", size=_ENTRIES, check_interval=0)
+        self._lock = threading.Lock()
+        self._swept = time.monotonic()
 
-            self._cashews.setup(
-                url,
-                pickle_type="null",  # cashews would unpickle what anyone wrote to Redis
-                suppress=False,
-                retry=Retry(NoBackoff(), 0),
-                socket_timeout=_DEADLINE_S,
-                socket_connect_timeout=_DEADLINE_S,
-                wait_for_connection_timeout=_DEADLINE_S,
-            )
+    def run(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
+        """What the work returns."""
+        with self._lock:
+            if time.monotonic() - self._swept > _SWEEP_S:
+                self._swept = time.monotonic()
+                _at_once(self._sweep())
+            return _at_once(work(self._cashews))
+
+    async def _sweep(self) -> None:
+        """Let go of what has expired: it goes when it is read."""
+        async for key in self._cashews.scan("*"):
+            await self._cashews.get(key)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _at_once(work: Awaitable[Any]) -> Any:
+    """What work returns that never waits."""
+    steps = work.__await__()
+    try:
+        next(steps)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("the cache in memory waits for something")
+
+
+class _LoopThread:
+    """cashews on an event loop of its own, since its clients of Redis are not for threads."""
+
+    def __init__(self, url: str) -> None:
+        from cashews import Cache as Cashews
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        self._cashews = Cashews()
+        self._cashews.setup(
+            url,
+            pickle_type="null",  # cashews would unpickle what anyone wrote to Redis
+            suppress=False,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=_DEADLINE_S,
+            socket_connect_timeout=_DEADLINE_S,
+            wait_for_connection_timeout=_DEADLINE_S,
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="lofi-cache", daemon=True

@@ -235,24 +235,20 @@ def _try_model(folder: Path | None, remedy: str) -> str:
 
 
 def _fluidsynth(_scope: Scope, _tell: Tell) -> str:
-    import ctypes
-
-    from lofi.sound import load_library
+    from lofi.sound import fluidsynth_version
 
     try:
-        library = load_library()
+        return fluidsynth_version()
     except LofiError as missing:
         raise AbsentError("the built-in instruments play", str(missing)) from missing
     except AttributeError as error:
         raise BrokenError(
             f"its library is too old ({error})", "Install FluidSynth 2.1 or newer."
         ) from error
-    library.fluid_version_str.restype = ctypes.c_char_p
-    return library.fluid_version_str().decode()
 
 
 def _soundfonts(scope: Scope, tell: Tell) -> str:
-    from lofi.sound import load_library
+    from lofi.sound import fluidsynth_version
 
     found = {
         path.resolve(): path
@@ -264,7 +260,7 @@ def _soundfonts(scope: Scope, tell: Tell) -> str:
     if not found and not scope.soundfonts:
         raise AbsentError("none found: the built-in instruments play")
     try:
-        load_library()
+        fluidsynth_version()
     except LofiError as missing:
         names = ", ".join(p.name for p in (*scope.soundfonts, *found))
         kind = BrokenError if scope.soundfonts else AbsentError

@@ -116,10 +116,18 @@ class Database:
         from alembic.runtime.migration import MigrationContext
 
         with self.engine.connect() as connection:
-            context = MigrationContext.configure(
-                connection, opts={"compare_type": True, "include_name": _ours}
-            )
+            options = {
+                "compare_type": True,
+                "include_name": _ours,
+                "include_object": lambda thing, *_: self._has(thing),
+            }
+            context = MigrationContext.configure(connection, opts=options)
             return list(compare_metadata(context, Table.metadata))
+
+    def _has(self, thing: sa.schema.SchemaItem) -> bool:
+        """Whether a part of the tables is for this kind of database."""
+        kind = self.engine.dialect.name
+        return thing.info.get("only", kind) == kind
 
     def require_current(self) -> None:
         """Raise LofiError with the remedy unless the tables are those of this program."""

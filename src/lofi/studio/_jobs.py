@@ -113,6 +113,14 @@ def find(session: Session, job_id: str, *, lock: bool = False) -> Job:
     return job
 
 
+def states_of_keys(session: Session, prefix: str) -> dict[str, str]:
+    """The state of each job whose `dedup_key` begins so, by that key."""
+    rows = session.execute(
+        sa.select(Job.dedup_key, Job.state).where(Job.dedup_key.startswith(prefix, autoescape=True))
+    )
+    return {key: state for key, state in rows if key}
+
+
 def cancel(session: Session, job_id: str, *, actor: str) -> Job:
     """Stop a job: at once where it waits, within two seconds where it runs.
 
@@ -216,19 +224,26 @@ def some(session: Session, job_ids: Sequence[str]) -> list[dict[str, Any]]:
     return views(session, session.scalars(sa.select(Job).where(Job.id.in_(job_ids))).all())
 
 
+_STAGES = (
+    sa.select(
+        JobStage.job_id, JobStage.name, JobStage.state, JobStage.progress, JobStage.runs,
+        JobStage.reused_from, JobStage.started_at, JobStage.finished_at,
+    )
+    .where(JobStage.job_id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(JobStage.place)
+)  # fmt: skip
+
+
 def views(session: Session, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Jobs as plain values."""
-    stages: dict[str, list[JobStage]] = {job.id: [] for job in jobs}
-    rows = session.scalars(
-        sa.select(JobStage).where(JobStage.job_id.in_(stages)).order_by(JobStage.place)
-    )
-    for row in rows:
+    stages: dict[str, list[Any]] = {job.id: [] for job in jobs}
+    for row in session.execute(_STAGES, {"ids": list(stages)}):
         stages[row.job_id].append(row)
     paces = stage_paces(session) if any(j.state not in ENDED for j in jobs) else {}
     return [_view(job, stages[job.id], paces) for job in jobs]
 
 
-def _view(job: Job, stages: list[JobStage], paces: dict[str, float]) -> dict[str, Any]:
+def _view(job: Job, stages: list[Any], paces: dict[str, float]) -> dict[str, Any]:
     cost = {s.name: paces.get(s.name, 0.0) * _music_s(s.name, job.commission) for s in stages}
     known = bool(stages) and all(s.name in paces for s in stages)
     whole = sum(cost.values()) if known else float(len(stages))
@@ -292,7 +307,7 @@ def _music_s(stage: str, commission: dict[str, Any]) -> float:
     return PREVIEW_S if stage == "preview" else float(commission["brief"]["duration_s"])
 
 
-def _seconds(stage: JobStage) -> float | None:
+def _seconds(stage: Any) -> float | None:
     if stage.state != "done" or not stage.started_at or not stage.finished_at:
         return None
     return round((stage.finished_at - stage.started_at).total_seconds(), 3)

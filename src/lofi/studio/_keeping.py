@@ -19,10 +19,11 @@ from lofi.brief import LofiError
 from lofi.studio import _jobs, _prompts, _tracks
 from lofi.studio._errors import ConflictError
 from lofi.studio._events import record
-from lofi.studio._storage import Garbage, collect_garbage
+from lofi.studio._storage import GRACE_S, Garbage, collect_garbage
 from lofi.studio._studio import Studio
 from lofi.studio._tables import Artifact, Job, Track, now
 
+_UNSEEN_GRACE_S = 86_400.0
 _PAGES = 512  # copied at a time: writers come between
 
 
@@ -106,11 +107,20 @@ class Collected:
     purged: tuple[str, ...]
 
 
-def collect(studio: Studio, *, dry_run: bool, actor: str) -> Collected:
+def collect_round(studio: Studio) -> None:
+    """The same as `collect`, for nobody who looks on: what is younger than a day stays.
+
+    A worker that finished its files while the database was away for hours records them when it is
+    back, which is when this may come round too.
+    """
+    collect(studio, dry_run=False, actor="rounds", grace_s=_UNSEEN_GRACE_S)
+
+
+def collect(studio: Studio, *, dry_run: bool, actor: str, grace_s: float = GRACE_S) -> Collected:
     """Delete the files that nothing names, of tracks deleted over 30 days ago, and old previews.
 
-    What was written in the last hour stays: its record may be on its way. Raises LofiError for a
-    storage that does not answer.
+    What was written in the last `grace_s` stays: its record may be on its way. Raises LofiError for
+    a storage that does not answer.
     """
     purged: list[str] = []
     if not dry_run:
@@ -118,7 +128,7 @@ def collect(studio: Studio, *, dry_run: bool, actor: str) -> Collected:
             purged = _tracks.purge(session, actor=actor)
             _jobs.purge_previews(session, actor=actor)
             _prompts.purge(session, actor=actor)
-    found = collect_garbage(studio.storage, studio.named_blobs, dry_run=dry_run)
+    found = collect_garbage(studio.storage, studio.named_blobs, dry_run=dry_run, grace_s=grace_s)
     if not dry_run and (found.count or found.leftovers):
         with studio.database.write() as session:
             record(

@@ -58,6 +58,7 @@ ROUNDS: tuple[Round, ...] = (
     Round("slots", 60.0, "_slots:fill_round"),
     Round("figures", 900.0, "_analytics:collect_round"),
     Round("experiments", 300.0, "_experiments:tick"),
+    Round("garbage", 86_400.0, "_keeping:collect_round"),
 )
 
 

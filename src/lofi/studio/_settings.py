@@ -196,10 +196,10 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
 }
 
 
-def check_ranges(settings: Settings, group: str) -> None:
-    """Raise InputError unless the numbers of a group are within RANGES."""
+def check_ranges(group: str, values: Any) -> None:
+    """Raise InputError unless the numbers of a group, given as its dataclass, are within RANGES."""
     for name, (low, high) in RANGES.get(group, {}).items():
-        value = getattr(getattr(settings, group), name)
+        value = getattr(values, name)
         if not low <= value <= high:
             raise InputError(
                 f"setting {group}.{name}: {value:g} is out of range. Choose {low:g} to {high:g}."
@@ -253,11 +253,11 @@ def check_settings(values: dict[str, Any], where: str = "") -> Settings:
         raise _wrong(error, (), where) from error
 
 
-def check_group(group: str, values: dict[str, Any]) -> None:
-    """Raise InputError unless these are values of a group, whatever the environment says."""
+def check_group(group: str, values: dict[str, Any]) -> Any:
+    """The group of these values, whatever the environment says. Raises InputError."""
     kind: Any = Settings.model_fields[group].annotation
     try:
-        TypeAdapter(kind).validate_python(values)
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         raise _wrong(error, (group,), "") from error
 

@@ -13,7 +13,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +60,9 @@ class Stage:
 
     `lane` is what it is busy with, "compute" or "render". `needs` are the stages whose files it
     reads, `reads` those files, and those given from outside (stems and a prompt where there are
-    any). `limit_s` is how long it may take on
-    one slow core, about ten times what it does. `told` is what of the commission decides its bytes,
-    besides the files it reads. `run` writes its files, each whole or not at all, and gives their
-    names.
+    any). `limit_s` is how long it may take on one slow core, about ten times what it does. `told`
+    is what of the commission decides its bytes, besides the files it reads and the libraries that
+    it is `made_with`. `run` writes its files, each whole or not at all, and gives their names.
     """
 
     name: str
@@ -73,6 +72,7 @@ class Stage:
     limit_s: Callable[[Commission], float]
     told: Callable[[Commission], Any]
     run: Callable[[Commission, Path, Report], list[str]]
+    made_with: tuple[str, ...] = ()
 
 
 def stage_key(stage: Stage, commission: Commission, inputs: Mapping[str, str]) -> str:
@@ -83,8 +83,14 @@ def stage_key(stage: Stage, commission: Commission, inputs: Mapping[str, str]) -
     """
     read = {n: h for n, h in inputs.items() if any(fnmatchcase(n, r) for r in stage.reads)}
     _refuse_missing(stage, read)
-    told = [__version__, stage.name, stage.told(commission), read]
+    versions = {name: _version(name) for name in stage.made_with}
+    told = [__version__, versions, stage.name, stage.told(commission), read]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _version(library: str) -> str:
+    return importlib.metadata.version(library)
 
 
 def given(commission: Commission) -> dict[str, str]:
@@ -441,16 +447,6 @@ def _plain(brief: Brief) -> dict[str, Any]:
 
 def _provenance(c: Commission, model: dict[str, Any]) -> dict[str, Any]:
     """What a track was made from: seed, settings, versions, model, corpora and their licences."""
-    libraries = (
-        "numpy",
-        "scipy",
-        "onnxruntime",
-        "miditok",
-        "symusic",
-        "soundfile",
-        "skia-python",
-        "av",
-    )
     return {
         "seed": c.brief.seed,
         "brief": _plain(c.brief),
@@ -476,7 +472,7 @@ def _provenance(c: Commission, model: dict[str, Any]) -> dict[str, Any]:
             "lofi-empire": __version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
-            **{n: importlib.metadata.version(n) for n in libraries},
+            **{name: _version(name) for name in _LIBRARIES},
         },
     }
 
@@ -513,7 +509,12 @@ def _music(c: Commission) -> dict[str, Any]:
 
 def _played(c: Commission) -> list[Any]:
     """What decides how a score sounds; an ambience only where one is asked for."""
-    return [c.brief.mood, c.brief.seed, c.soundfont_sha256, *filter(None, [c.brief.ambience])]
+    told = [c.brief.mood, c.brief.seed, c.soundfont_sha256, *filter(None, [c.brief.ambience])]
+    if c.soundfont:
+        from lofi import sound
+
+        told.append(sound.fluidsynth_version())
+    return told
 
 
 def _within(base_s: float, per_second: float) -> Callable[[Commission], float]:
@@ -526,6 +527,14 @@ def _while_encoding(c: Commission) -> float:
     frame = max(0.25, c.video.width * c.video.height * c.video.fps / (1920 * 1080 * 30))
     return _within(180.0, 8.0 * frame)(c)
 
+
+# The libraries that decide the bytes of a stage's files: another version may write others.
+_COMPOSES = ("miditok", "numpy", "onnxruntime", "symusic")
+_COMPARES = ("numpy", "symusic")
+_SOUNDS = ("numpy", "scipy", "soundfile", "symusic")
+_FILMS = ("av", "numpy", "scipy", "skia-python", "symusic")
+_DRAWS = ("numpy", "scipy", "skia-python")
+_LIBRARIES = tuple(sorted({*_COMPOSES, *_SOUNDS, *_FILMS}))
 
 # What a track is made in, in order; `lofi make` runs just these.
 STAGES: dict[str, Stage] = {
@@ -542,6 +551,7 @@ STAGES: dict[str, Stage] = {
                 *([c.prompt.keep] if c.prompt else []),
             ],
             run=_compose,
+            made_with=_COMPOSES,
         ),
         Stage(
             name="check",
@@ -551,6 +561,7 @@ STAGES: dict[str, Stage] = {
             limit_s=_within(120.0, 1.0),
             told=lambda c: c.model_sha256,
             run=_check,
+            made_with=_COMPARES,
         ),
         Stage(
             name="sound",
@@ -560,6 +571,7 @@ STAGES: dict[str, Stage] = {
             limit_s=_within(120.0, 3.0),
             told=lambda c: [*_played(c), c.keep_stems],
             run=_sound,
+            made_with=_SOUNDS,
         ),
         Stage(
             name="picture",
@@ -572,6 +584,7 @@ STAGES: dict[str, Stage] = {
                 c.title, c.brief.palette, c.brief.template, c.picture_seed, asdict(c.video)
             ],
             run=_picture,
+            made_with=_FILMS,
         ),
         Stage(
             name="thumbnail",
@@ -581,6 +594,7 @@ STAGES: dict[str, Stage] = {
             limit_s=_within(180.0, 0.0),
             told=lambda c: [c.title, c.brief.palette, c.brief.mood, c.picture_seed],
             run=_thumbnail,
+            made_with=_DRAWS,
         ),
         Stage(
             name="listing",
@@ -606,10 +620,11 @@ STAGES: dict[str, Stage] = {
             told=lambda c: [
                 c.track_id, _plain(c.asked), _plain(c.brief), asdict(c.sampling), _writing(c),
                 asdict(c.video), c.soundfont.name if c.soundfont else None, c.soundfont_sha256,
-                asdict(c.remake) if c.remake else None,
-                *_worded(c),
+                asdict(c.remake) if c.remake else None, platform.python_version(),
+                platform.machine(), *_worded(c),
             ],
             run=_package,
+            made_with=_LIBRARIES,
         ),
     )
 }  # fmt: skip
@@ -625,6 +640,7 @@ _PREVIEW_STAGES: dict[str, Stage] = {
         limit_s=_within(180.0, 0.0),
         told=_played,
         run=_preview,
+        made_with=_SOUNDS,
     ),
 }
 

@@ -55,6 +55,9 @@ class Studio:
     rounds: Rounds | None = None
     api: YouTube | None = None  # see `accounts.youtube`
     _lock: IO[str] | None = None
+    # The settings as they were last asked for: file, overrides, both. To check them takes longer
+    # than most of what is asked.
+    _known: tuple[Settings, dict[str, dict[str, Any]], Settings] | None = None
 
     def __enter__(self) -> Studio:
         return self
@@ -79,7 +82,10 @@ class Studio:
     def settings(self) -> Settings:
         """The settings now: the environment, then what was set here, then the file."""
         overrides = self.cache.get_or_make("preferences", _OVERRIDES, self.overrides, ttl_s=5.0)
-        return _overlaid(self.base, overrides)
+        known = self._known
+        if known is None or known[0] is not self.base or known[1] != overrides:
+            known = self._known = (self.base, overrides, _overlaid(self.base, overrides))
+        return known[2]
 
     def change_settings(self, changes: dict[str, dict[str, Any]], *, actor: str) -> Settings:
         """Set some of the WRITABLE settings, for work ordered from now on.
@@ -103,9 +109,11 @@ class Studio:
                 merged[group] = {n: v for n, v in both.items() if v is not None}
             checked = _overlaid(self.base, merged)
             for group in changes:
-                check_ranges(checked, group)
-            if "video" in changes:
-                check_frame(checked.video.width, checked.video.height, checked.video.fps)
+                # As it is without the environment, which may be another tomorrow.
+                alone = check_group(group, asdict(getattr(self.base, group)) | merged[group])
+                check_ranges(group, alone)
+                if group == "video":
+                    check_frame(alone.width, alone.height, alone.fps)
             if "daily" in changes:
                 # One that cannot be read would keep the studio from working when it starts again.
                 next_runs(replace(checked.daily, cron=checked.daily.cron or "0 0 * * *"), now())
@@ -256,20 +264,31 @@ class Studio:
         return settings.model_copy(update={"sampling": sampled})
 
     def order_daily(self, day: datetime | None = None, *, actor: str) -> list[str]:
-        """Order the tracks of a day, once: asked again, the same jobs are given."""
+        """Order the tracks of a day, once: asked again, the same jobs are given.
+
+        In the place of one that failed, after all its tries, comes another track, of another seed.
+        One that was cancelled stays so: a person wanted it.
+        """
         settings = self.settings()
         daily = settings.daily
         local = (day or now()).astimezone(ZoneInfo(daily.time_zone)).date().isoformat()
+        with self.database.read() as session:
+            states = _jobs.states_of_keys(session, f"daily/{local}/")
         orders = []
         for i in range(daily.count):
+            place = f"{local}/{i}"
+            again = 0
+            while states.get(f"daily/{place}") == "failed":
+                again += 1
+                place = f"{local}/{i}/{again}"
             mood = daily.moods[i % len(daily.moods)] if daily.moods else None
-            seed = subseed(0, "daily", local, i) >> 1
+            seed = subseed(0, "daily", local, i, *([again] if again else [])) >> 1
             brief = Brief(seed=seed, mood=mood, duration_s=daily.duration_s)
             orders.append(
                 Order(
                     commission(brief, _one_core(settings)),
                     priority=PRIORITIES["daily"],
-                    dedup_key=f"daily/{local}/{i}",
+                    dedup_key=f"daily/{place}",
                 )
             )
         with self.database.write() as session:

@@ -110,6 +110,9 @@ _LISTED = (
 )  # fmt: skip
 
 
+_ROWS = sa.select(*_LISTED).where(Track.id.in_(sa.bindparam("ids", expanding=True)))
+
+
 def listing(
     session: Session,
     wanted: Filter | None = None,
@@ -124,14 +127,17 @@ def listing(
     Raises InputError for a filter or sort that is unknown.
     """
     conditions = _conditions(session, wanted or Filter())
-    total = session.scalar(sa.select(sa.func.count()).select_from(Track).where(*conditions)) or 0
+    limit, offset = max(1, min(limit, MOST_AT_ONCE)), max(0, offset)
     ids = session.scalars(
         sa.select(Track.id)
         .where(*conditions)
         .order_by(*_order(sort, descending))
-        .limit(max(1, min(limit, MOST_AT_ONCE)))
-        .offset(max(0, offset))
+        .limit(limit)
+        .offset(offset)
     ).all()
+    if len(ids) < limit and (ids or not offset):  # the last page: nothing to count any more
+        return _rows(session, ids), offset + len(ids)
+    total = session.scalar(sa.select(sa.func.count()).select_from(Track).where(*conditions)) or 0
     return _rows(session, ids), total
 
 
@@ -146,8 +152,7 @@ def _rows(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
     The ids are found in an index that holds all one filters and sorts by; only then are rows read,
     which lie far apart.
     """
-    rows = session.execute(sa.select(*_LISTED).where(Track.id.in_(ids))).mappings()
-    found = {row["id"]: _listed(row) for row in rows}
+    found = {row.id: _listed(row._asdict()) for row in session.execute(_ROWS, {"ids": ids})}
     return [found[i] for i in ids if i in found]
 
 
@@ -220,9 +225,9 @@ def tags(session: Session) -> list[dict[str, Any]]:
     return [{"tag": tag, "tracks": tracks} for tag, tracks in found]
 
 
-def _listed(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _listed(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        **{c.key: row[c.key] for c in _LISTED},
+        **row,
         "version": version_of(row["updated_at"]),
         **{name: told(row[name]) for name in ("created_at", "updated_at", "deleted_at")},
     }

@@ -16,9 +16,9 @@ from starlette.background import BackgroundTask
 from lofi.brief import InputError
 from lofi.studio import ConflictError, Studio, analytics, experiments, once
 from lofi.web._jobs import replayed
-from lofi.web._who import IdempotencyKey, Publisher, Reader, TheStudio, Writer
+from lofi.web._who import IdempotencyKey, Publisher, Reader, Route, TheStudio, Writer
 
-router = APIRouter()
+router = APIRouter(route_class=Route)
 
 _KEPT_S = 60.0
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lofi.brief import InputError
 from lofi.studio import Studio, jobs, once, tracks
 from lofi.web._jobs import replayed
-from lofi.web._who import IdempotencyKey, Publisher, TheStudio, Writer
+from lofi.web._who import IdempotencyKey, Publisher, Route, TheStudio, Writer
 
-router = APIRouter(prefix="/api/tracks", tags=["tracks"])
+router = APIRouter(prefix="/api/tracks", tags=["tracks"], route_class=Route)
 
 Ids = Annotated[
     list[Annotated[str, Field(max_length=200)]],

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from lofi.studio import Studio, community
-from lofi.web._who import Publisher, Reader, TheStudio, Writer
+from lofi.web._who import Publisher, Reader, Route, TheStudio, Writer
 
-router = APIRouter(prefix="/api/comments", tags=["community"])
+router = APIRouter(prefix="/api/comments", tags=["community"], route_class=Route)
 
 _MOST_TEXT = 20_000  # of what is sent here: longer than any reply, and told as such
 

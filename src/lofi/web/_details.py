@@ -17,12 +17,12 @@ from lofi.web._files import disposition, matches
 from lofi.web._jobs import JOB_URL, replayed
 from lofi.web._orders import NAME, Ordered, Word, named
 from lofi.web._tracks import Track, told_track
-from lofi.web._who import IdempotencyKey, Reader, TheStudio, Writer
+from lofi.web._who import IdempotencyKey, Reader, Route, TheStudio, Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-router = APIRouter()
+router = APIRouter(route_class=Route)
 
 
 class Peaks(BaseModel):

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lofi.studio import Studio, tracks
 from lofi.web._problems import problem
-from lofi.web._who import Reader, TheStudio
+from lofi.web._who import Reader, Route, TheStudio
 
-router = APIRouter(tags=["files"])
+router = APIRouter(tags=["files"], route_class=Route)
 
 _SIGNED_S = 3600
 

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lofi.studio import PREVIEW, Studio, access, jobs, once
-from lofi.web._who import IdempotencyKey, Reader, TheStudio, Writer
+from lofi.web._who import IdempotencyKey, Reader, Route, TheStudio, Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-router = APIRouter(prefix="/api", tags=["jobs"])
+router = APIRouter(prefix="/api", tags=["jobs"], route_class=Route)
 
 JOB_URL = "/api/jobs/{}"
 

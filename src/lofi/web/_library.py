@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from lofi.brief import AMBIENCES, BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
 from lofi.studio import BusyError, judge_upload, models
 from lofi.web._problems import ProblemError
-from lofi.web._who import Reader, TheStudio, Writer
+from lofi.web._who import Reader, Route, TheStudio, Writer
 
-router = APIRouter()
+router = APIRouter(route_class=Route)
 
 _LIBRARY_S = 300.0
 _NAME_LENGTH = 120

@@ -9,9 +9,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from lofi.studio import listings, preflight, tracks
 from lofi.web._tracks import STALE, IfMatch, refusing_stale, version_of
-from lofi.web._who import Reader, TheStudio, Writer
+from lofi.web._who import Reader, Route, TheStudio, Writer
 
-router = APIRouter(tags=["listings"])
+router = APIRouter(tags=["listings"], route_class=Route)
 
 _HASH = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 _CHAPTERS = [

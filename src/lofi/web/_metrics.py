@@ -19,9 +19,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from lofi import __version__
 from lofi.studio import Studio, figures, jobs
-from lofi.web._who import Reader
+from lofi.web._who import Reader, Route
 
-router = APIRouter(tags=["studio"])
+router = APIRouter(tags=["studio"], route_class=Route)
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

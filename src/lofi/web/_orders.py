@@ -41,12 +41,12 @@ from lofi.brief import (
 )
 from lofi.studio import Studio, access, jobs, once, prompts
 from lofi.web._jobs import JOB_URL, JobId, replayed
-from lofi.web._who import IdempotencyKey, TheStudio, Writer
+from lofi.web._who import IdempotencyKey, Route, TheStudio, Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-router = APIRouter(prefix="/api", tags=["jobs"])
+router = APIRouter(prefix="/api", tags=["jobs"], route_class=Route)
 
 MOST = 100  # tracks in one request
 

@@ -14,9 +14,9 @@ from lofi.studio import BusyError, presets, prompts
 from lofi.web._library import shown
 from lofi.web._orders import TrackOrder
 from lofi.web._problems import ProblemError
-from lofi.web._who import Reader, TheStudio, Writer
+from lofi.web._who import Reader, Route, TheStudio, Writer
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", route_class=Route)
 
 _SHA256 = "fe09b0d781e6f5a9aba2913a14a479e72aef41dc9312875f86e15ecb85ffca1e"  # in examples
 

@@ -10,12 +10,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lofi.studio import Studio, access, accounts, once, releases, uploads
 from lofi.web._jobs import Failure, replayed
-from lofi.web._who import IdempotencyKey, Publisher, Reader, TheStudio
+from lofi.web._who import IdempotencyKey, Publisher, Reader, Route, TheStudio
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-router = APIRouter(prefix="/api", tags=["releases"])
+router = APIRouter(prefix="/api", tags=["releases"], route_class=Route)
 
 ReleaseId = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[12])]
 Privacy = Literal["private", "unlisted", "public"]

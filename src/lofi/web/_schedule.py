@@ -12,9 +12,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from lofi.brief import InputError
 from lofi.studio import Studio, calendar, once, slots, upcoming
 from lofi.web._jobs import replayed
-from lofi.web._who import IdempotencyKey, Publisher, Reader, TheStudio
+from lofi.web._who import IdempotencyKey, Publisher, Reader, Route, TheStudio
 
-router = APIRouter(tags=["schedule"])
+router = APIRouter(tags=["schedule"], route_class=Route)
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[1])]
 Text = Annotated[str, Field(max_length=200)]

@@ -14,9 +14,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from lofi.studio import Studio, tracks
 from lofi.web._files import FILE_EXAMPLE, File, file_url
 from lofi.web._problems import ProblemError
-from lofi.web._who import Publisher, Reader, TheStudio, Writer
+from lofi.web._who import Publisher, Reader, Route, TheStudio, Writer
 
-router = APIRouter(tags=["tracks"])
+router = APIRouter(tags=["tracks"], route_class=Route)
 
 _FACTS_S = 600.0
 _TAGS_S = 10.0
@@ -190,7 +190,7 @@ class Tags(BaseModel):
 Names = Annotated[list[str], Query()]
 
 
-def asked_for(
+async def asked_for(
     q: Annotated[str, Query(max_length=500, description="Words that must all occur.")] = "",
     state: Annotated[list[str], Query(description="One of several.")] = [],  # noqa: B006
     mood: Names = [],  # noqa: B006

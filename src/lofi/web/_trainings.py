@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from lofi.studio import BusyError, Studio, data_set, hear, models, spread, trainings
 from lofi.web._files import disposition
 from lofi.web._problems import ProblemError
-from lofi.web._who import Admin, Reader, TheStudio
+from lofi.web._who import Admin, Reader, Route, TheStudio
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", route_class=Route)
 
 _SPREAD_S = 24 * 3600.0
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Header, Request, Response
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
@@ -27,7 +31,29 @@ _bearer = HTTPBearer(
 )
 
 
-def the_studio(request: Request) -> Studio:
+class Route(APIRoute):
+    """A route whose endpoint goes to a thread, and nothing else of a request.
+
+    A thread that is woken has to wait for its turn, the more so while tracks are made. By itself
+    FastAPI would also have the answer checked in one.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, _in_a_thread(endpoint), **options)
+
+
+def _in_a_thread(endpoint: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    if iscoroutinefunction(endpoint):
+        return endpoint
+
+    @wraps(endpoint)
+    async def call(**values: Any) -> Any:
+        return await run_in_threadpool(endpoint, **values)
+
+    return call
+
+
+async def the_studio(request: Request) -> Studio:
     """The studio that the app was made for."""
     return request.app.state.studio
 
@@ -35,14 +61,20 @@ def the_studio(request: Request) -> Studio:
 TheStudio = Annotated[Studio, Depends(the_studio)]
 
 
-def need(scope: str) -> Callable[..., access.Principal]:
+def need(scope: str) -> Callable[..., Coroutine[Any, Any, access.Principal]]:
     """A dependency that gives who asks, or refuses them if they lack `scope`."""
 
-    def principal(
+    async def principal(
         request: Request,
         _shown_in_the_docs: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
     ) -> access.Principal:
-        who = identify(request)
+        database = request.app.state.studio.database
+        if database.is_sqlite:  # a row is read sooner than a thread is woken; writing may wait
+            who = recognise(request)
+            if who.due:
+                await run_in_threadpool(access.note, database, who)
+        else:
+            who = await run_in_threadpool(identify, request)
         if not who.may(scope):
             raise ProblemError(
                 "forbidden",
@@ -73,6 +105,13 @@ IdempotencyKey = Annotated[
 
 
 def identify(connection: HTTPConnection) -> access.Principal:
+    """Who asks; it is noted that they did. Raises ProblemError like `recognise`."""
+    who = recognise(connection)
+    access.note(connection.app.state.studio.database, who)
+    return who
+
+
+def recognise(connection: HTTPConnection) -> access.Principal:
     """Who asks. Raises ProblemError unless they have a token or session, or need none."""
     studio: Studio = connection.app.state.studio
     secret = bearer(connection.headers)
