@@ -24,8 +24,9 @@ from pydantic import BaseModel
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from lofi.brief import LofiError
-from lofi.studio import Database, Watch, access, jobs
+from lofi.brief import Brief, LofiError
+from lofi.music import compose
+from lofi.studio import Database, Watch, access, jobs, keeping
 from lofi.studio._events import record
 from lofi.studio._tables import Answer, Event, Job, Token, now
 from lofi.web._docs import examples_of
@@ -324,6 +325,54 @@ def test_a_key_is_forgotten_after_a_day(api):
     assert answer.status_code == 202
     assert count(api) == 2
     assert len(rows(api, Answer.key)) == 1
+
+
+def test_every_post_takes_a_key_but_the_one_whose_answer_is_a_secret(api):
+    paths = api.get("/api/openapi.json").json()["paths"]
+    without = [
+        path
+        for path, operations in paths.items()
+        if "post" in operations
+        and "idempotency-key" not in {p["name"] for p in operations["post"].get("parameters", ())}
+    ]
+    assert without == ["/api/tokens"]
+
+
+def test_what_is_no_single_transaction_is_done_once_as_well(api, monkeypatch):
+    collect, runs = keeping.collect, []
+    counted = lambda *args, **named: runs.append(named) or collect(*args, **named)  # noqa: E731
+    monkeypatch.setattr(keeping, "collect", counted)
+    first = api.post("/api/storage/gc", json={"dry_run": False}, headers=KEY)
+    again = api.post("/api/storage/gc", json={"dry_run": False}, headers=KEY)
+    assert (first.status_code, again.status_code, again.json()) == (200, 200, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(runs) == 1
+    other = api.post("/api/storage/gc", json={"dry_run": True}, headers=KEY)
+    problem(other, 422, "key-reused")
+
+
+def test_a_form_sent_again_is_the_same_whatever_parts_its_fields(api):
+    score, _ = compose(Brief(seed=7).settled(), bars=8)
+    file = {"file": ("sketch.mid", score.dumps_midi())}
+    first = api.post("/api/prompts", files=file, headers=KEY)
+    again = api.post("/api/prompts", files=file, headers=KEY)
+    assert first.request.headers["content-type"] != again.request.headers["content-type"]
+    assert (first.status_code, again.status_code, again.json()) == (200, 200, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+
+
+def test_what_was_begun_and_never_ended_is_not_done_again_under_its_key(api, monkeypatch):
+    monkeypatch.setattr("lofi.studio._answers.finish", lambda *_: None)  # as if the power failed
+    api.post("/api/storage/gc", json={"dry_run": False}, headers=KEY)
+    again = api.post("/api/storage/gc", json={"dry_run": False}, headers=KEY)
+    problem(again, 409, "conflict")
+
+
+def test_what_was_refused_may_be_put_right_under_its_key(api):
+    wrong = api.post("/api/storage/gc", json={"dry_run": "perhaps"}, headers=KEY)
+    problem(wrong, 422, "invalid-input")
+    right = api.post("/api/storage/gc", json={"dry_run": True}, headers=KEY)
+    assert right.status_code == 200
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, "a b", "\x7f"])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lofi.studio import _access as access
     from lofi.studio import _accounts as accounts
     from lofi.studio import _analytics as analytics
+    from lofi.studio import _answers as answers
     from lofi.studio import _calendar as calendar
     from lofi.studio import _community as community
     from lofi.studio import _details as details
@@ -206,6 +207,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULES = {
     "access": "_access",
+    "answers": "_answers",
     "accounts": "_accounts",
     "analytics": "_analytics",
     "calendar": "_calendar",
@@ -271,6 +273,7 @@ __all__ = [
     "access",
     "accounts",
     "analytics",
+    "answers",
     "build_dataset",
     "calendar",
     "collect_garbage",

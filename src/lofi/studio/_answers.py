@@ -1,7 +1,8 @@
 """Requests that are made once, however often they are sent: idempotency keys.
 
-What is done and the note that it was done are one transaction, so of twins that arrive at the same
-time exactly one does it and the other is told what was answered.
+Where something is ordered (`once`), what is done and the note that it was done are one transaction,
+so of twins that arrive at the same time exactly one does it and the other is told what was
+answered. What cannot be done in one transaction is noted before (`begin`) and after (`finish`).
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from sqlalchemy.orm import Session
 
 from lofi.brief import InputError
 from lofi.studio._database import Database
+from lofi.studio._errors import ConflictError
 from lofi.studio._tables import Answer, now
 
 KEEP = timedelta(hours=24)
+_BEGUN = 0  # in place of the status of an answer that is not there yet
 
 Write = Callable[[Session], dict[str, Any]]
 
@@ -64,6 +67,49 @@ def once(
         if answer is None:
             raise
         return answer, True
+
+
+def begin(
+    database: Database, who: str, key: str, request: str
+) -> tuple[int, dict[str, Any] | list[Any] | None] | None:
+    """Note that a request begins; or the (status, answer) that it had.
+
+    Raises KeyReusedError like `once`, and ConflictError if it was begun before and has not ended.
+    """
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    try:
+        with database.write() as session:
+            session.execute(sa.delete(Answer).where(Answer.created_at < now() - KEEP))
+            if _find(session, who, key, digest) is None:
+                session.add(
+                    Answer(principal=who, key=key, request_sha256=digest, status=_BEGUN, body={})
+                )
+                return None
+    except IntegrityError:
+        pass  # a twin began at the same time
+    with database.read() as session:
+        row = session.get(Answer, (who, key))
+        if row is not None and row.status != _BEGUN:
+            return row.status, row.body["answer"]
+    raise ConflictError(
+        f"a request with the idempotency key {key!r} was begun and has not ended. See what became "
+        "of it; to do it again, send another key."
+    )
+
+
+def finish(
+    database: Database, who: str, key: str, status: int, answer: dict[str, Any] | list[Any] | None
+) -> None:
+    """Note what was answered to a request that began."""
+    with database.write() as session:
+        row = session.get_one(Answer, (who, key))
+        row.status, row.body = status, {"answer": answer}
+
+
+def forget(database: Database, who: str, key: str) -> None:
+    """A request that began came to nothing: it may be made again."""
+    with database.write() as session:
+        session.execute(sa.delete(Answer).where(Answer.principal == who, Answer.key == key))
 
 
 def _find(session: Session, who: str, key: str, digest: str) -> dict[str, Any] | None:
