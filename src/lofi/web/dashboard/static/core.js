@@ -295,6 +295,7 @@ async function opened() {
     if (main.isConnected) leave = module.open(main) ?? null;
     dress(main);
   }
+  performance.mark("opened"); // what benchmarks/dashboard.py waits for
 }
 
 function tellTime(element) {
