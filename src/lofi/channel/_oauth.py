@@ -149,8 +149,8 @@ def answered(
     tokens = _tokens(asked.client, endpoints, form, now)
     if MANAGE not in tokens.scopes:
         raise AuthError(
-            "the permission to manage the YouTube account was not given. Tick every box that "
-            f"Google shows: {_AGAIN}."
+            "the permission to manage the YouTube account was not given: tick every box that "
+            f"Google shows. To do so, {_AGAIN}."
         )
     if tokens.refresh_token is None:
         raise AuthError(

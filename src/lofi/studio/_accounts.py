@@ -71,7 +71,7 @@ _CLIENT_BYTES = 100_000
 def youtube(studio: Studio) -> Api:
     """YouTube of the connected account. Raises LofiError that says how to connect."""
     with studio.database.read() as session:
-        if session.get(Credential, PLATFORM) is None:
+        if not is_connected(session):
             raise not_connected()
     return client_of(studio)
 
@@ -250,6 +250,11 @@ def disconnect(studio: Studio, *, actor: str) -> dict[str, Any]:
             account_id=row.account_id, account=row.account, ended_at_google=ended,
         )  # fmt: skip
     return {"account": row.account, "account_id": row.account_id, "ended_at_google": ended}
+
+
+def is_connected(session: Any) -> bool:
+    """Whether there is an account, whatever may be wrong with it."""
+    return session.get(Credential, PLATFORM) is not None
 
 
 def account(studio: Studio) -> dict[str, Any]:
