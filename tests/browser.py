@@ -21,6 +21,7 @@ _ARGUMENTS = [
 _ON_MACOS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 OpenPage = Callable[..., "Page"]
+_REACH = (Path(__file__).parent / "reach.js").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +96,27 @@ def transferred(page: Page) -> int:
             .filter(e => !/\\.(jpg|png|flac|mp4|mid)/.test(e.name) || e.name.includes('/static/'))
             .reduce((sum, e) => sum + e.transferSize, 0)"""
     )
+
+
+def small_targets(page: Page) -> list[str]:
+    """What can be clicked and is smaller than 24 px, by WCAG 2.5.8."""
+    page.evaluate(_REACH)
+    return page.evaluate("reach.small()")
+
+
+def walk(page: Page) -> list[str]:
+    """Go through a page by Tab alone; gives what is wrong for those who have no mouse.
+
+    All that can be clicked must come by, with a ring around it that can be seen.
+    """
+    page.evaluate(_REACH)
+    page.evaluate("reach.begin()")
+    wrong = []
+    for _ in range(800):
+        page.keyboard.press("Tab")
+        told = page.evaluate("reach.step()")
+        if not told:
+            break
+        if told != "ok":
+            wrong.append(told)
+    return wrong + page.evaluate("reach.rest()")

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from lofi.web.dashboard import NAVIGATION
 
-SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
+SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots" / "empty"
 PATHS = [path for _, path, _, _ in NAVIGATION]
 HOSTILE = [
     "<script>alert(1)</script>",

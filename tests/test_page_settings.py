@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from api import Api
-from browser import OpenPage
+from api import Api, problem
+from browser import OpenPage, no_violations
 from playwright.sync_api import Page, expect
+from youtube import CLIENT_SECRET, FakeYouTube
 
 from lofi.studio import _checks as checks
 from lofi.studio import _doctor as examination
+from lofi.studio import accounts
 
 PASSWORD = "four words of mine"
 
@@ -108,3 +111,83 @@ def test_the_doctor_and_the_garbage_are_asked_from_the_page(
     expect(page.locator("#examining")).to_contain_text("2 ok, 0 absent, 0 broken")
     page.get_by_role("button", name="Look for garbage").click()
     expect(page.locator("#gc-told")).to_contain_text("Nothing")
+
+
+# YouTube ---------------------------------------------------------------------------------------
+
+
+def test_youtube_is_connected_and_disconnected_in_the_browser(
+    house: Api, open_page: OpenPage, fake_youtube: FakeYouTube, tmp_path: Path, capsys
+):
+    house.client.put("/api/password", json={"password": PASSWORD})
+    page = open_page(f"{house.url}/login?next=/settings%23channel")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/settings*")
+    waits(page)
+    told: list[str] = []
+    page.on("response", lambda r: told.append(r.url + str(r.headers)))
+    page.get_by_label("The client's JSON file").set_input_files(
+        fake_youtube.client_secrets(tmp_path / "client.json")
+    )
+    page.get_by_role("button", name="Connect at Google").press("Enter")
+    channel = page.locator("#channel")
+    expect(channel).to_contain_text(FakeYouTube.channel_title)
+    expect(channel.locator(".chip")).to_have_text("connected")
+    assert page.url == f"{house.url}/settings#channel"  # the code has left the address
+    no_violations(page)
+    (code,) = fake_youtube.codes
+    seen = page.content() + "".join(t for t in told if f"{house.url}/settings/youtube" not in t)
+    known = fake_youtube.secrets() - {code}
+    assert CLIENT_SECRET in known
+    assert not [s for s in known if s in seen]
+    log = capsys.readouterr().out
+    assert "/settings/youtube/return" in log
+    assert not [s for s in {*known, code} if s in log]
+
+    page.get_by_role("button", name="Connect again").click()  # the client is known by now
+    expect(channel.locator(".chip")).to_have_text("connected")
+    assert len(fake_youtube.codes) == 2
+    page.wait_for_load_state("networkidle")
+    page.get_by_role("button", name="Disconnect", exact=True).click()
+    page.get_by_role("button", name="Yes").click()
+    expect(channel.locator(".chip")).to_have_text("not connected")
+    assert any(grant.revoked for grant in fake_youtube.grants.values())
+    assert accounts.account(house.studio)["connected"] is False
+
+
+def test_only_the_browser_that_asked_brings_a_consent_back(
+    house: Api, open_page: OpenPage, fake_youtube: FakeYouTube, tmp_path: Path
+):
+    file = fake_youtube.client_secrets(tmp_path / "client.json").read_text()
+    page = open_page(house.url, expect=("409", "500"))
+    asked = house.client.post("/api/youtube/consent", json={"client": file})
+    assert asked.cookies["lofi_consent"]
+    assert "HttpOnly; Max-Age=600; Path=/settings/youtube/return" in asked.headers["set-cookie"]
+    page.goto(asked.json()["url"])  # of somebody else: it comes back to this browser
+    expect(page.locator("main")).to_contain_text("this browser has not asked")
+    assert accounts.account(house.studio)["connected"] is False
+
+    # The right browser, with the answer to another question.
+    answer = house.client.get("/settings/youtube/return?state=another&code=x")
+    assert "was not for this request" in answer.json()["detail"]
+    # What was tried once is not asked about again.
+    state = re.search(r"state=(\w+)", asked.json()["url"])
+    assert state
+    problem(house.client.get(f"/settings/youtube/return?state={state[1]}&code=x"), 409, "conflict")
+    assert accounts.account(house.studio)["connected"] is False
+
+
+def test_where_google_cannot_lead_back_to_the_page_says_what_to_do(house: Api):
+    admin = house.token() | {"X-Forwarded-Proto": "https"}
+    page = house.client.get("/settings", headers=admin | {"Accept": "text/html"}).text
+    assert "ssh -L" in page
+    assert 'id="connect"' not in page
+    problem(
+        house.client.post("/api/youtube/consent", json={"client": "{}"}, headers=admin),
+        409, "conflict",
+    )  # fmt: skip
+    wrong = house.client.post(
+        "/api/youtube/consent", json={"client": "{}"}, headers=house.token("b")
+    )
+    assert "no `installed`" in problem(wrong, 422, "invalid-input")["detail"]

@@ -1,8 +1,9 @@
 """Log-in at Google: consent in the browser, new access tokens, and the end of a connection.
 
 The consent comes back to a port of this machine (RFC 8252), guarded by PKCE (RFC 7636) and a state
-of its own; `google-auth-oauthlib` does that part. All requests to Google are made here, so that
-their errors are told as those of YouTube are.
+of its own; `google-auth-oauthlib` does that part. `consent` waits for it at a port of its own;
+`ask` and `answered` are for who is called back otherwise. All requests to Google are made here, so
+that their errors are told as those of YouTube are.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ MANAGE = "https://www.googleapis.com/auth/youtube.force-ssl"
 FIGURES = "https://www.googleapis.com/auth/yt-analytics.readonly"
 SCOPES = (MANAGE, FIGURES)
 PATIENCE_S = 600.0  # for the person at the browser
+_PROMPT = "consent"  # else a second connection would bring no refresh token
 _REVOKE = "https://oauth2.googleapis.com/revoke"
+_AGAIN = "connect again, in the settings or with `lofi youtube connect`"
 _WHERE = (
     "Make one in the Google Cloud console (Clients, Create client, type `Desktop app`), download "
     "its JSON file and give that."
@@ -105,6 +108,58 @@ def read_client(text: str, endpoints: Endpoints) -> Client:
     return client
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A consent that is asked for: the page where it is given, and what its answer is held against.
+
+    `redirect_uri` is where the browser comes back to: an address of this machine.
+    """
+
+    client: Client
+    url: str
+    redirect_uri: str
+    state: str = field(repr=False)
+    verifier: str = field(repr=False)
+
+
+def ask(client: Client, redirect_uri: str) -> Asked:
+    """Begin a consent. Asks nobody: a browser goes to `url`, and comes back with an answer."""
+    from google_auth_oauthlib.flow import Flow
+
+    flow = Flow.from_client_config({"installed": client.to_json()}, SCOPES)
+    flow.redirect_uri = redirect_uri
+    url, state = flow.authorization_url(prompt=_PROMPT)
+    return Asked(client, url, redirect_uri, state, flow.code_verifier or "")
+
+
+def answered(
+    asked: Asked, query: str, endpoints: Endpoints, *, now: Callable[[], datetime]
+) -> Tokens:
+    """The tokens of a consent, by the query with which the browser came back.
+
+    Raises LofiError where it was refused or answers something else, and AuthError where what was
+    allowed does not suffice.
+    """
+    form = {
+        "grant_type": "authorization_code",
+        "code": _code(parse_qs(query), asked.state),
+        "redirect_uri": asked.redirect_uri,
+        "code_verifier": asked.verifier,
+    }
+    tokens = _tokens(asked.client, endpoints, form, now)
+    if MANAGE not in tokens.scopes:
+        raise AuthError(
+            "the permission to manage the YouTube account was not given: tick every box that "
+            f"Google shows. To do so, {_AGAIN}."
+        )
+    if tokens.refresh_token is None:
+        raise AuthError(
+            "Google gave no lasting key. Remove LoFi Empire's access at "
+            f"https://myaccount.google.com/connections; then {_AGAIN}."
+        )
+    return tokens
+
+
 def consent(
     client: Client,
     endpoints: Endpoints,
@@ -135,14 +190,9 @@ def consent(
             return url, self.state
 
         def fetch_token(self, **more: Any) -> Mapping[str, Any]:
-            answer = parse_qs(urlsplit(more["authorization_response"]).query)
-            form = {
-                "grant_type": "authorization_code",
-                "code": _code(answer, self.state),
-                "redirect_uri": self.redirect_uri,
-                "code_verifier": self.code_verifier,
-            }
-            got.append(_tokens(client, endpoints, form, now))
+            asked = Asked(client, "", self.redirect_uri, self.state, self.code_verifier or "")
+            query = urlsplit(more["authorization_response"]).query
+            got.append(answered(asked, query, endpoints, now=now))
             raise _DoneError  # what would follow makes objects that nobody needs here
 
     flow = Flow.from_client_config({"installed": client.to_json()}, SCOPES)
@@ -155,7 +205,7 @@ def consent(
             "can close this one.",
             open_browser=open_browser,
             timeout_seconds=patience_s,
-            prompt="consent",  # else a second connection would bring no refresh token
+            prompt=_PROMPT,
         )
     except _DoneError:
         pass
@@ -165,18 +215,7 @@ def consent(
             "address in a browser of this machine, to which the consent comes back. From another "
             "one, forward a port first (ssh -L 8085:127.0.0.1:8085) and add --port 8085."
         ) from error
-    tokens = got[0]
-    if MANAGE not in tokens.scopes:
-        raise AuthError(
-            "the permission to manage the YouTube account was not given. Run `lofi youtube "
-            "connect` again and tick every box that Google shows."
-        )
-    if tokens.refresh_token is None:
-        raise AuthError(
-            "Google gave no lasting key. Remove LoFi Empire's access at "
-            "https://myaccount.google.com/connections and run `lofi youtube connect` again."
-        )
-    return tokens
+    return got[0]
 
 
 class _DoneError(Exception):
@@ -186,13 +225,13 @@ class _DoneError(Exception):
 def _code(answer: Mapping[str, list[str]], state: str) -> str:
     """The code of a consent. Raises LofiError unless it answers what we asked."""
     if not hmac.compare_digest(answer.get("state", [""])[0], state):
-        raise LofiError("the consent was not for this request. Run `lofi youtube connect` again.")
+        raise LofiError(f"the consent was not for this request. To have one, {_AGAIN}.")
     if "error" in answer:
         told = answer["error"][0]
         raise LofiError(
-            "the consent was refused in the browser. Run `lofi youtube connect` again to give it."
+            f"the consent was refused in the browser. To give it, {_AGAIN}."
             if told == "access_denied"
-            else f"Google refused ({told[:60]!r}). Check the OAuth client, then run it again."
+            else f"Google refused ({told[:60]!r}). Check the OAuth client, then {_AGAIN}."
         )
     return answer.get("code", [""])[0]
 

@@ -34,6 +34,8 @@ from lofi.channel import (
     QuotaError,
     Tokens,
     YouTube,
+    answered,
+    ask,
     consent,
     limits,
     next_reset,
@@ -43,7 +45,9 @@ from lofi.channel import (
     revoke,
     states,
 )
-from lofi.channel import YouTubeError as YouTubeError  # which a door tells apart
+from lofi.channel import PATIENCE_S as PATIENCE_S  # these three are for doors
+from lofi.channel import Asked as Asked
+from lofi.channel import YouTubeError as YouTubeError
 from lofi.studio import _rounds
 from lofi.studio._database import Database
 from lofi.studio._errors import ConflictError
@@ -67,7 +71,7 @@ _CLIENT_BYTES = 100_000
 def youtube(studio: Studio) -> Api:
     """YouTube of the connected account. Raises LofiError that says how to connect."""
     with studio.database.read() as session:
-        if session.get(Credential, PLATFORM) is None:
+        if not is_connected(session):
             raise not_connected()
     return client_of(studio)
 
@@ -135,6 +139,25 @@ def connect(
     client = _read_client_file(client_file, where) if client_file else _known_client(studio)
     tokens = consent(client, where, show=show, open_browser=open_browser, now=now, port=port)
     return adopt(studio, client, tokens, actor=actor)
+
+
+def ask_consent(studio: Studio, client_text: str | None, redirect_uri: str) -> Asked:
+    """Begin to connect an account in a browser that comes back to an address of this machine.
+
+    `client_text` is what the OAuth client's JSON file holds; None where one is connected. Raises
+    InputError for what is no client.
+    """
+    client = read_client(client_text, endpoints()) if client_text else _known_client(studio)
+    return ask(client, redirect_uri)
+
+
+def take_consent(studio: Studio, asked: Asked, query: str, *, actor: str) -> dict[str, Any]:
+    """Connect the account of a consent, by the query with which the browser came back.
+
+    Raises LofiError with the remedy; what was connected before stays then.
+    """
+    tokens = answered(asked, query, endpoints(), now=now)
+    return adopt(studio, asked.client, tokens, actor=actor)
 
 
 def adopt(studio: Studio, client: Client, tokens: Tokens, *, actor: str) -> dict[str, Any]:
@@ -227,6 +250,11 @@ def disconnect(studio: Studio, *, actor: str) -> dict[str, Any]:
             account_id=row.account_id, account=row.account, ended_at_google=ended,
         )  # fmt: skip
     return {"account": row.account, "account_id": row.account_id, "ended_at_google": ended}
+
+
+def is_connected(session: Any) -> bool:
+    """Whether there is an account, whatever may be wrong with it."""
+    return session.get(Credential, PLATFORM) is not None
 
 
 def account(studio: Studio) -> dict[str, Any]:

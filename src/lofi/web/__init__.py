@@ -98,6 +98,7 @@ def create_app(studio: Studio) -> FastAPI:
     )
     app.state.studio = studio
     app.state.limiter = limiter
+    app.state.consent = None
     app.state.attempts = dashboard.attempts()
     app.state.metrics = metrics
     app.state.hub = hub

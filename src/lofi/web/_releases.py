@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Path, Query, Response
+from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lofi.studio import Studio, access, accounts, once, releases, uploads
+from lofi.web import _consent
 from lofi.web._jobs import Failure, replayed
-from lofi.web._who import IdempotencyKey, Publisher, Reader, Route, TheStudio
+from lofi.web._who import Admin, IdempotencyKey, Publisher, Reader, Route, TheStudio
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -436,3 +437,82 @@ def read_youtube(who: Reader, studio: TheStudio) -> YouTubeState:
         paused_until=paused[0] if paused else None,
         releases=counts,
     )
+
+
+class NewConsent(BaseModel):
+    """The OAuth client with which an account is to be connected."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "client": '{"installed": {"client_id": "1234-ab.apps.googleusercontent.com", '
+                    '"client_secret": "GOCSPX-of-your-own", '
+                    '"auth_uri": "https://accounts.google.com/o/oauth2/auth", '
+                    '"token_uri": "https://oauth2.googleapis.com/token"}}'
+                }
+            ]
+        },
+    )
+
+    client: str | None = Field(
+        None,
+        max_length=100_000,
+        description="What its JSON file holds (type Desktop app); left out, the one that is known.",
+    )
+
+
+class ConsentPage(BaseModel):
+    """Where a person consents."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "url": "https://accounts.google.com/o/oauth2/auth?response_type=code&client_id="
+                    "1234-ab.apps.googleusercontent.com&redirect_uri=http%3A%2F%2F127.0.0.1%3A8000"
+                    "%2Fsettings%2Fyoutube%2Freturn&state=Zk3&code_challenge=q2&prompt=consent"
+                }
+            ]
+        }
+    )
+
+    url: str = Field(description="At Google; open it in the browser that asked.")
+
+
+class Disconnected(BaseModel):
+    """The account that was connected."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "account": "Quiet Harbour Radio",
+                    "account_id": "UCa1B2c3D4e5F6g7H8i9J0kL",
+                    "ended_at_google": True,
+                }
+            ]
+        }
+    )
+
+    account: str
+    account_id: str
+    ended_at_google: bool = Field(description="False: see myaccount.google.com/connections.")
+
+
+@router.post("/youtube/consent", summary="Begin to connect a YouTube account")
+def ask_for_consent(
+    new: NewConsent, request: Request, response: Response, who: Admin, studio: TheStudio
+) -> ConsentPage:
+    """Give the page at Google where a person consents, for the browser that asks: nothing is
+    connected before it has come back from there, within ten minutes. That is why it works only
+    where the studio is asked under an address of this machine.
+    """
+    return ConsentPage(url=_consent.begin(request, response, new.client))
+
+
+@router.delete("/youtube", summary="Disconnect the YouTube account")
+def disconnect(who: Admin, studio: TheStudio) -> Disconnected:
+    """Forget the account's key, and have Google end it. Videos stay."""
+    return Disconnected(**accounts.disconnect(studio, actor=who.name))

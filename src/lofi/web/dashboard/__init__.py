@@ -5,8 +5,7 @@ the page's own scripts. There is no build step and no inline script or style: th
 (`_pages.CSP`) allows nothing but our own files.
 
 To add a page: a module with a `router` whose route calls `page(request, who, "name.html", …)`, a
-template that extends `base.html` (blocks `main` and, where it needs one, `module`), and one line
-in PAGES. What templates may use:
+template that extends `base.html` (block `main`), and one line in PAGES. What templates may use:
 
 - `macros.html`: `head`, `icon`, `chip`, `tile`, `job`, `empty`, `figure`, `moment`, `clock`.
 - `<button data-do="POST /api/…" data-body='{…}' data-confirm="…" data-done="refresh|/path|text">`
@@ -18,8 +17,8 @@ in PAGES. What templates may use:
   With `data-match` it holds only for that version of what it changes (`If-Match`).
 - `<section id="…" data-live="job track …">` is drawn anew when events of these kinds arrive.
 - `<figure data-chart='{…}'>` is drawn at its real width by `charts.js` (macro `figure`).
-- `<main data-module="calendar">` loads `static/calendar.js` and calls its `open(main)`, which may
-  give a function that is called when the page is left.
+- `{% set module = 'calendar' %}` loads `static/calendar.js`, with all that it imports, and calls
+  its `open(main)`, which may give a function that is called when the page is left.
 - `core.js` exports `api`, `say`, `refresh`, `go`, `clock`, `onLive`, `player` to page modules, and
   `values` and `point` (what is wrong, at its field) to those that send a form themselves.
 """

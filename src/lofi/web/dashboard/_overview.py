@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from lofi.studio import Studio, access, analytics, figures, jobs, tracks, upcoming
+from lofi.studio import Studio, access, accounts, analytics, figures, jobs, tracks, upcoming
 from lofi.web.dashboard._pages import Visitor, page
 
 router = APIRouter()
@@ -36,6 +36,7 @@ def overview(request: Request, who: Visitor) -> Response:
             "days": figures.days(session),
             "waiting": figures.waiting_for_people(session),
             "coming": upcoming(session, studio.settings().daily),
+            "connected": accounts.is_connected(session),
             "views": _channel(session, "views"),
             "watched": _channel(session, "daily_watch_min"),
             "workers": figures.workers(session, studio.base.work.dead_after_s),

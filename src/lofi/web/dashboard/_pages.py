@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import mimetypes
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -90,6 +91,21 @@ def static_url(name: str) -> str:
     return f"/static/{_static()[0]}/{name}"
 
 
+@cache
+def modules(*names: str | None) -> tuple[str, ...]:
+    """The files of modules and of all that they import, which a page asks for at once: else each
+    is asked for only when one that imports it has come.
+    """
+    files, found = _static()[1], {}
+    waiting = [f"{name}.js" for name in names if name]
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found[name] = files[name][0].decode()
+            waiting += re.findall(r'^import .* from "\./([\w.]+)";$', found[name], re.MULTILINE)
+    return tuple(found)
+
+
 def cover_url(track: Mapping[str, Any]) -> str:
     """Where the small picture of a track is: another address when its package is another one."""
     return f"/api/tracks/{quote(track['id'])}/cover.jpg?v={track['package_sha256'][:12]}"
@@ -115,6 +131,8 @@ def environment() -> Environment:
     found.globals |= {
         "navigation": NAVIGATION,
         "static": static_url,
+        "modules": modules,
+        "module": None,
         "version": __version__,
         "file_url": lambda track_id, name: f"/api/tracks/{quote(track_id)}/files/{quote(name)}",
         "cover_url": cover_url,

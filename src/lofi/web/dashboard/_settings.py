@@ -7,10 +7,11 @@ from dataclasses import fields
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from lofi.brief import LofiError
 from lofi.studio import RANGES, WRITABLE, Studio, access, accounts, keeping, models, pinned
+from lofi.web import _consent
 from lofi.web._problems import ProblemError
 from lofi.web.dashboard._pages import Visitor, page
 
@@ -108,6 +109,8 @@ def settings_page(request: Request, who: Visitor) -> Response:
         title="Settings",
         account=accounts.account(studio),
         uploads=settings.youtube.uploads,
+        comes_back=_consent.is_possible(request),
+        port=request.url.port or 80,
         usage=keeping.usage(studio),
         library=_library(studio),
         making=[forms[g] for g in _MAKING if g in forms],
@@ -121,6 +124,15 @@ def settings_page(request: Request, who: Visitor) -> Response:
         lengths=access.PASSWORD_LENGTHS,
         **told,
     )
+
+
+@router.get(_consent.PATH)
+def connected(request: Request, who: Visitor) -> Response:
+    """Where a browser comes back to from Google's page of consent."""
+    if not who.may("admin"):
+        raise ProblemError("forbidden", "the settings are for who may do everything.")
+    _consent.end(request, who.name)
+    return RedirectResponse("/settings#channel", 303)
 
 
 def _library(studio: Studio) -> dict[str, Any]:

@@ -15,9 +15,9 @@ export function compact(v) {
   return String(+v.toPrecision(3));
 }
 
-function ticks(low, high, count = 4) {
+function ticks(low, high, whole, count = 4) {
   const span = high - low || Math.abs(high) || 1, power = 10 ** Math.floor(Math.log10(span / count));
-  const step = power * [1, 2, 2.5, 5, 10].find(m => span / count <= power * m), found = [];
+  const fine = power * [1, 2, 2.5, 5, 10].find(m => span / count <= power * m), step = whole ? Math.ceil(fine) : fine, found = [];
   for (let v = Math.floor(low / step) * step; v < high + step * 0.999; v += step) found.push(+v.toPrecision(12));
   return found.length > 1 ? found : [low, low + step];
 }
@@ -28,7 +28,7 @@ function draw(figure) {
   const h = w < 480 ? Math.min(200, +figure.dataset.height) : +figure.dataset.height, left = 44, right = 8, top = 10, bottom = 26;
   const all = data.series.flatMap(s => [...s.values, ...(s.low ?? []), ...(s.high ?? [])]).filter(v => v !== null && v !== undefined);
   if (!all.length) return;
-  const marks = ticks(data.zero === false ? Math.min(...all) : Math.min(0, ...all), Math.max(...all));
+  const marks = ticks(data.zero === false ? Math.min(...all) : Math.min(0, ...all), Math.max(...all), all.every(Number.isInteger));
   const low = marks[0], high = marks.at(-1), n = data.x.length, bars = data.kind === "bars";
   const slot = (w - left - right) / n;
   const X = i => bars ? left + slot * (i + 0.5) : left + (w - left - right) * (n === 1 ? 0.5 : i / (n - 1));
@@ -47,7 +47,7 @@ function draw(figure) {
       s.values.forEach((v, i) => {
         if (v === null) return;
         const x = X(i) - slot * 0.35 + width * k;
-        make("rect", { class: `bar s${k}`, x, width: Math.max(1, width - 2), y: Math.min(Y(v), Y(0)), height: Math.max(1, Math.abs(Y(v) - Y(Math.max(0, low)))), rx: 3 }, svg);
+        if (v) make("rect", { class: `bar s${k}`, x, width: Math.max(1, width - 2), y: Math.min(Y(v), Y(0)), height: Math.max(1, Math.abs(Y(v) - Y(Math.max(0, low)))), rx: 3 }, svg);
         if (s.low?.[i] != null) make("path", { class: "whisker", d: `M${x + width / 2} ${Y(s.low[i])}V${Y(s.high[i])}` }, svg);
       });
       return;

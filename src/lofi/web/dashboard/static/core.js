@@ -295,6 +295,7 @@ async function opened() {
     if (main.isConnected) leave = module.open(main) ?? null;
     dress(main);
   }
+  performance.mark("opened"); // what benchmarks/dashboard.py waits for
 }
 
 function tellTime(element) {
@@ -426,6 +427,9 @@ for (const [type, over] of [["dragover", true], ["dragleave", false], ["drop", f
     }
   });
 }
+// A picture that is not there leaves its place empty rather than torn.
+for (const [type, absent] of [["error", true], ["load", false]])
+  document.addEventListener(type, event => event.target.matches?.("img") && event.target.classList.toggle("absent", absent), true);
 addEventListener("popstate", () => go(location.href, { push: false }));
 
 export function toggleTheme() {

@@ -57,6 +57,7 @@ export function startKeys() {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step && found.length) { event.preventDefault(); at = (at + step + found.length) % found.length; show(); }
     if (event.key === "Enter") { event.preventDefault(); choose(at); }
+    if (event.key === "Escape") palette.close(); // else it only empties a field of type search
   });
   // showModal is called from several places; what is found begins anew each time.
   new MutationObserver(() => { if (palette.open) { input.value = ""; search(""); input.focus(); } }).observe(palette, { attributeFilter: ["open"] });

@@ -1,4 +1,4 @@
-// Settings: a token's secret is shown once, garbage is looked for before it is deleted, the doctor.
+// Settings: the way to Google's consent; a token's secret is shown once, garbage is looked for before it is deleted, the doctor.
 import { $, api, say } from "./core.js";
 
 const bytes = n => {
@@ -61,7 +61,28 @@ async function examine(button) {
   }
 }
 
+/** To Google's page of consent, which leads back to these settings. */
+async function connect(form) {
+  const file = form.elements.client?.files[0];
+  form.setAttribute("aria-busy", "true");
+  try {
+    location.assign((await api("POST", "/api/youtube/consent", { client: file ? await file.text() : null })).url);
+  } catch (error) {
+    say(error.message, { bad: true });
+  } finally {
+    form.removeAttribute("aria-busy");
+  }
+}
+
 export function open(main) {
+  main.addEventListener("submit", event => {
+    if (event.target.id !== "connect") return;
+    event.preventDefault();
+    connect(event.target);
+  });
+  main.addEventListener("done", event => {
+    if (event.detail?.ended_at_google === false) say("Google did not confirm it: remove LoFi Empire's access at https://myaccount.google.com/connections.", { bad: true });
+  });
   $("#gc-look", main).onclick = () => collect(true);
   $("#gc-run", main).onclick = () => collect(false);
   $("#secret-copy", main).onclick = () => copy($("#secret-text").textContent);

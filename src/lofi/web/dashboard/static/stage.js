@@ -52,7 +52,7 @@ export function stage(root, transport) {
       c.globalAlpha = 1;
       c.fillStyle = ink("--dim");
       c.font = "600 11px system-ui, sans-serif";
-      if (c.measureText(section.name).width < to - from - 12) c.fillText(section.name, from + 8, 13);
+      if (c.measureText(section.name).width < to - from - 12) c.fillText(section.name, from + 12, 13);
     }
     if (peaks) {
       const step = 3, n = Math.floor(w / step), all = peaks.peak, most = Math.max(...all) * LOUD || 1, warm = c.createLinearGradient(0, 0, w, 0);

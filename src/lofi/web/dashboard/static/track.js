@@ -179,11 +179,13 @@ export function open(main) {
   }
   const originality = $("[data-resembles]", main), drawn = $("[data-drawn]", main);
   const seen = new IntersectionObserver(async entries => {
-    if (!entries.some(e => e.isIntersecting) || !drawn.firstElementChild) return;
-    seen.disconnect();
+    const near = entries.filter(e => e.isIntersecting).map(e => e.target);
+    if (near.includes(video)) { seen.unobserve(video); video.poster = video.dataset.poster; }
+    if (!near.includes(originality) || !drawn.firstElementChild) return;
+    seen.unobserve(originality);
     try { endings.push(matches(drawn, await api("GET", originality.dataset.resembles))); } catch (error) { drawn.textContent = error.message; }
   }, { rootMargin: "300px" });
-  if (originality) seen.observe(originality);
+  for (const later of [originality, video]) if (later) seen.observe(later);
   endings.push(() => seen.disconnect());
 
   // What is done to it -------------------------------------------------------------------------
