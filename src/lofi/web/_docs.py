@@ -22,7 +22,8 @@ router = APIRouter(include_in_schema=False)
 _ABOUT = """Order lo-fi tracks, follow them while they are made, and read how the studio is doing.
 
 Errors are problem details (RFC 9457): `detail` says what is wrong and why, `remedy` what to do.
-A POST with an `Idempotency-Key` is done once, however often it is sent, but for `POST /api/tokens`.
+A POST with an `Idempotency-Key` is done once, however often it is sent, save those whose answer
+is a secret: `/api/tokens` and `/api/youtube/consent`.
 
 `GET /api/live` is a WebSocket that tells jobs and events as they happen; `?jobs=ID,ID` bounds them.
 A token is sent in the `Authorization` header, or as the first message,

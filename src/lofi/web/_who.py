@@ -46,7 +46,8 @@ IdempotencyKey = Annotated[
     ),
 ]
 
-_TOLD_ONCE = ("make_token",)  # endpoints whose answers hold a secret, and are kept nowhere
+# Endpoints whose answers are for one who asked alone, and are kept nowhere.
+_TOLD_ONCE = ("make_token", "ask_for_consent")
 
 
 class Route(APIRoute):
@@ -113,7 +114,7 @@ async def _once(
     except BaseException:
         await run_in_threadpool(answers.forget, database, who, key)
         raise
-    answer = json.loads(response.body) if response.body else None
+    answer = json.loads(bytes(response.body)) if response.body else None
     await run_in_threadpool(answers.finish, database, who, key, response.status_code, answer)
     return response
 
