@@ -64,13 +64,27 @@ class Model:
         """The melodies the model was trained on, for the originality check."""
         return self.path / MELODIES_FILE
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on a graphics card: there is one, PyTorch, and the weights of before."""
+        return (self.path / WEIGHTS_FILE).is_file() and cuda_is_usable()
+
+    @property
+    def rows(self) -> int:
+        """How many sequences are best written side by side.
+
+        On a processor a row costs the same multiplications from three on; the fewer rows, the
+        nearer their cache is held, and the fewer idle at the end. A graphics card takes many.
+        """
+        return 128 if self.on_gpu else 4
+
     def engine(self, batch: int) -> Engine:
         """A session for `batch` sequences at once: on a GPU if it can be, else on one thread."""
-        arch, weights = self.card["architecture"], self.path / WEIGHTS_FILE
-        if weights.is_file() and cuda_is_usable():
+        arch = self.card["architecture"]
+        if self.on_gpu:
             from lofi.music._torch_engine import TorchEngine
 
-            return TorchEngine(weights, arch, batch, "cuda")
+            return TorchEngine(self.path / WEIGHTS_FILE, arch, batch, "cuda")
         return OnnxEngine(self.path / GRAPH_FILE, arch, batch, 1)
 
 

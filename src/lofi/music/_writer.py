@@ -40,9 +40,6 @@ COPIED_AT_MOST = 11  # a stretch may go on from the one before it
 # A player is taken from another candidate for this much of a better total.
 MIXED_FOR = 0.01
 
-# Rows of the model at work side by side. From three on, the multiplications of a row cost the same;
-# the fewer rows, the nearer the processor holds their cache, and the fewer idle at the end.
-ROWS = 4
 BEFORE_BARS = 4  # how much of the music before a stretch the model is shown
 KEPT_NOTES = 300  # of a stretch at most: they take about two tokens each of the context
 
@@ -182,7 +179,7 @@ class Writer:
                     progress(sum(done) / threads)
 
             # A row alone takes another kernel, whose last digits differ.
-            engine = self._model.engine(min(ROWS, max(2, len(shares[i]))))
+            engine = self._model.engine(min(self._model.rows, max(2, len(shares[i]))))
             return sample(
                 engine, shares[i], bpe=self._model.bpe, sampling=self._sampling, progress=told
             )
