@@ -41,7 +41,8 @@ def fill(example: str) -> list[str]:
             mood, palette = chance.choice(list(MOODS)), chance.choice(list(PALETTES))
             name, job_id = f"{mood}-{palette}-{i:08x}", f"{i:016x}"
             moment = real["created_at"] - timedelta(minutes=i)
-            jobs.append(work | {"id": job_id, "dedup_key": None, "created_at": moment})
+            own = {"id": job_id, "track_id": name, "dedup_key": None, "created_at": moment}
+            jobs.append(work | own)
             rows.append(
                 real
                 | {
