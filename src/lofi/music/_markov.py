@@ -145,6 +145,11 @@ class Markov:
             self._rows[context] = row
         return row
 
+    @property
+    def rows(self) -> int:
+        """See Model."""
+        return 4
+
     def engine(self, batch: int) -> MarkovEngine:
         """Gives log-probabilities where a model's engine gives logits."""
         return MarkovEngine(self, batch)
