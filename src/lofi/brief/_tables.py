@@ -12,7 +12,8 @@ class Bundle:
     Ranges are (low, high) and hold for the middle half of the music of that mood:
     bpm; `density` in notes per beat over all parts; `velocity` as the mean of the pitched parts;
     `register` as the mean MIDI pitch of the parts above the bass.
-    `major_share` is how much of the music of this mood stands in major.
+    `major_share` is how much of the music of this mood stands in major, `ghosts` how many of the
+    drummer's strokes on the snare are but half as loud as the loud ones: the median.
     """
 
     major_share: float
@@ -20,16 +21,17 @@ class Bundle:
     density: tuple[float, float]
     velocity: tuple[int, int]
     register: tuple[int, int]
+    ghosts: float
 
 
 # Six bundles can be told apart by measurement; the twelve names below are shades of them.
 BUNDLES: dict[str, Bundle] = {
-    "chill": Bundle(0.4, (72, 84), (5.0, 8.0), (64, 80), (60, 67)),
-    "melancholic": Bundle(0.0, (60, 74), (3.4, 6.0), (50, 62), (56, 63)),
-    "upbeat": Bundle(1.0, (84, 96), (7.0, 11.0), (74, 92), (62, 70)),
-    "dreamy": Bundle(1.0, (64, 76), (3.4, 6.0), (50, 64), (64, 73)),
-    "focus": Bundle(0.3, (76, 88), (5.2, 8.0), (56, 70), (59, 66)),
-    "sleep": Bundle(0.7, (50, 64), (1.6, 3.6), (38, 54), (57, 68)),
+    "chill": Bundle(0.4, (72, 84), (5.0, 8.0), (64, 80), (60, 67), 0.34),
+    "melancholic": Bundle(0.0, (60, 74), (3.4, 6.0), (50, 62), (56, 63), 0.46),
+    "upbeat": Bundle(1.0, (84, 96), (7.0, 11.0), (74, 92), (62, 70), 0.39),
+    "dreamy": Bundle(1.0, (64, 76), (3.4, 6.0), (50, 64), (64, 73), 0.35),
+    "focus": Bundle(0.3, (76, 88), (5.2, 8.0), (56, 70), (59, 66), 0.05),
+    "sleep": Bundle(0.7, (50, 64), (1.6, 3.6), (38, 54), (57, 68), 0.55),
 }
 
 

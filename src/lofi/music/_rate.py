@@ -9,7 +9,7 @@ import numpy as np
 from lofi.brief import BUNDLES, Key
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._recognise import HALF_BAR, Notes, key_clarity
-from lofi.music._statistics import clash_share
+from lofi.music._statistics import clash_share, ghost_share
 from lofi.music._theory import Chord
 from lofi.music._tokens import DENSITY_EDGES, density_level
 
@@ -26,6 +26,7 @@ _WEIGHTS = {
     "variety": 0.02,
     "line": 0.1,
     "backbeat": 0.04,
+    "touch": 0.1,
 }
 _CLEAR = 0.06  # so much nearer than every other, and a key is beyond doubt
 _RUBS = 0.3  # share of the time in which parts rub against each other that is worth nothing
@@ -50,7 +51,8 @@ def rate(
     the bass is to the mood's. continuity: how near the chords lie to `height`, the mean pitch of
     the stretch before (1 if there was none). variety: bars of the melody that are not all alike.
     line: how far the melody goes by steps. backbeat: second and fourth beats with a snare, where
-    drums are asked for that are not sparse.
+    drums are asked for that are not sparse. touch: how near the share of the drummer's soft strokes
+    is to the mood's.
     """
     pitched = {name: n for name, n in parts.items() if name != "drums" and len(n)}
     lead = parts.get("lead")
@@ -76,6 +78,7 @@ def rate(
         "variety": _variety(lead, bars) if lead is not None and len(lead) else 0.5,
         "line": _singable(lead) if lead is not None else 1.0,
         "backbeat": _backbeat(parts["drums"], bars) if levels.get("drums", 0) > 1 else 1.0,
+        "touch": _touch(parts.get("drums"), bundle),
     }
     figures["total"] = sum(weight * figures[name] for name, weight in _WEIGHTS.items())
     return figures
@@ -147,6 +150,12 @@ def _singable(lead: Notes) -> float:
     """Mean worth of the melody's intervals; 0.5 where there are too few to tell."""
     intervals = np.minimum(np.abs(np.diff(lead.pitch)), len(_WORTH) - 1)
     return float(_WORTH[intervals].mean()) if len(intervals) > 2 else 0.5
+
+
+def _touch(drums: Notes | None, bundle: str) -> float:
+    """1 at the mood's share of ghost strokes, 0 half of them off; 0.5 where nothing tells."""
+    share = ghost_share(drums) if drums is not None else float("nan")
+    return 0.5 if np.isnan(share) else max(0.0, 1 - 2 * abs(share - BUNDLES[bundle].ghosts))
 
 
 def _backbeat(drums: Notes, bars: int) -> float:

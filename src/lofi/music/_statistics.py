@@ -413,12 +413,20 @@ def _silence(notes: Notes) -> dict[str, float]:
     }
 
 
+def ghost_share(drums: Notes) -> float:
+    """The share of strokes on the snare half as loud as the loud ones or softer; NaN for none."""
+    return _mean(_ghosts(drums.velocity[np.isin(drums.pitch, _BACKBEAT_DRUMS)]))
+
+
+def _ghosts(strokes: np.ndarray) -> np.ndarray:
+    return strokes <= np.percentile(strokes, 90) / 2 if len(strokes) else np.zeros(0, bool)
+
+
 def _drums(notes: Notes) -> dict[str, float]:
     step, bar = _step(notes.onset), _bar(notes)
     played = len(np.unique(bar))
     back = np.isin(notes.pitch, _BACKBEAT_DRUMS)
-    strokes = notes.velocity[back]
-    ghost = strokes <= np.percentile(strokes, 90) / 2 if len(strokes) else np.zeros(0, bool)
+    ghost = _ghosts(notes.velocity[back])
     struck = np.unique(step[back][~ghost])
     beats = np.isin(struck % STEPS_PER_BAR, (STEPS_PER_BEAT, 3 * STEPS_PER_BEAT)).sum()
     kit, voice = np.unique(notes.pitch, return_inverse=True)
@@ -432,7 +440,7 @@ def _drums(notes: Notes) -> dict[str, float]:
     return {
         "drum_hits_per_beat": len(notes) / (4 * played),
         "drum_backbeat_share": float(beats / (2 * played)),
-        "drum_ghost_share": _mean(ghost),
+        "drum_ghost_share": ghost_share(notes),
         "drum_kit_size": float(len(kit)),
         "drum_bar_similarity": min(1.0, _mean(shared / (size[1:] * size[:-1])[both])),
         "drum_velocity_spread": float(notes.velocity.std()),
