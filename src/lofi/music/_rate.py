@@ -26,7 +26,7 @@ _WEIGHTS = {
     "variety": 0.02,
     "line": 0.1,
     "backbeat": 0.04,
-    "touch": 0.1,
+    "touch": 0.15,
 }
 _CLEAR = 0.06  # so much nearer than every other, and a key is beyond doubt
 _RUBS = 0.3  # share of the time in which parts rub against each other that is worth nothing

@@ -36,7 +36,7 @@ from lofi.music._tokens import (
 # and beyond the most a candidate is taken only if no other has fewer.
 COPIED_FREELY = 8
 COPIED_PENALTY = 0.05
-COPIED_AT_MOST = 11  # a stretch may go on from the one before it
+COPIED_AT_MOST = 10  # a stretch may go on from the one before it
 # A player is taken from another candidate for this much of a better total.
 MIXED_FOR = 0.01
 
