@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from lofi import __version__
 from lofi.brief import Brief, LofiError, Plan, find_mood, subseed
 from lofi.music import (
+    COPIED_NOTES,
     Composition,
     Model,
     Sampling,
@@ -137,13 +138,14 @@ def compose_checked(
 ) -> Composition:
     """The score of a settled brief.
 
-    One that copies the training corpus of its model is written again with another seed derived from
-    the brief's, a few times at most; the last one stands, whatever it resembles.
+    One that copies the training corpus of its model, as a whole or in so many notes in a row that
+    it can be no chance, is written again with another seed derived from the brief's, a few times at
+    most; the one that copies least stands.
     """
     from lofi.originality import check
 
     library = _library(model)
-    composition = None
+    tries: list[tuple[tuple[bool, int], Composition]] = []
     for attempt in range(max(1, generation.attempts)):
         tried = brief if attempt == 0 else replace(brief, seed=subseed(brief.seed, attempt) >> 1)
         composition = generate(
@@ -159,11 +161,13 @@ def compose_checked(
             else None,
             progress=lambda f: report("compose", 0.95 * f),
         )
-        if check(composition.score, library).verdict != "block":
+        found = check(composition.score, library)
+        copies = found.verdict == "block", max(0, found.longest_run_notes - COPIED_NOTES)
+        tries.append((copies, composition))
+        if copies == (False, 0):
             break
-    assert composition
     report("compose", 1.0)
-    return composition
+    return min(tries, key=lambda t: t[0])[1]
 
 
 def _library(model: Model) -> Any:
