@@ -80,6 +80,8 @@ def main() -> None:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the parser
             error.show()  # type: ignore[attr-defined]
             sys.exit(error.exit_code)  # type: ignore[attr-defined]
+        if _interrupted(error):
+            _fail("stopped; nothing half-written was left behind.", 1)
         if os.environ.get("LOFI_DEBUG"):
             raise
         _fail(
@@ -87,6 +89,15 @@ def main() -> None:
             "with LOFI_DEBUG=1 to see where, and report it.",
             1,
         )
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an error comes of a signal to stop: a module in C that is interrupted while it is
+    imported makes an ImportError of it.
+    """
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _disk_remedy(error: OSError) -> str:
