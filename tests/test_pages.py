@@ -101,6 +101,7 @@ def test_everything_on_a_page_is_reached_by_tab(
     assert walk(page) == []
 
 
+@pytest.mark.slow  # the pages of test_dashboard show such names each time
 @pytest.mark.parametrize("name", NAMES)
 def test_any_name_is_shown_as_it_is_and_breaks_nothing(
     odd_house: House, open_page: OpenPage, name: str
