@@ -254,6 +254,7 @@ def test_a_server_without_workers_leaves_the_work_to_others(tmp_path: Path):
         watching = begin("jobs", "watch", job, cwd=tmp_path)
         assert watching.stderr
         assert "queued" in watching.stderr.readline()
+        time.sleep(2)  # it watches, and imports nothing more
         watching.send_signal(signal.SIGINT)
         out, _ = watching.communicate(timeout=60)
         assert watching.returncode == 0
