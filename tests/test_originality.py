@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lofi.originality import (
     merge_libraries,
     save_library,
 )
+from lofi.originality._index import GramIndex, MelodyTable
 
 TICKS_PER_BEAT = 480
 BAR = 4 * TICKS_PER_BEAT
@@ -213,6 +215,72 @@ def test_a_saved_library_gives_the_same_report(library: Library, tmp_path: Path)
     score = with_eight_bars_of(7)
     assert check(score, again) == check(score, library)
     assert [p.name for p in tmp_path.iterdir()] == ["library.npz"]
+
+
+# What is derived and kept -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where an index is kept, of a library of any size."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("lofi.originality._library._SMALL_NOTES", 0)
+    return tmp_path / "cache" / "lofi-empire" / "melodies"
+
+
+def is_derived(monkeypatch: pytest.MonkeyPatch, path: Path) -> bool:
+    """Whether a library that is loaded derives its index."""
+    derived: list[MelodyTable] = []
+    derive = GramIndex.of
+
+    def noted(table: MelodyTable) -> GramIndex:
+        derived.append(table)
+        return derive(table)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GramIndex, "of", noted)
+        load_library(path)
+    return bool(derived)
+
+
+def test_an_index_is_derived_once_and_says_the_same(library, tmp_path, cache, monkeypatch):
+    save_library(library, tmp_path / "library.npz")
+    assert is_derived(monkeypatch, tmp_path / "library.npz")
+    assert not is_derived(monkeypatch, tmp_path / "library.npz")
+    copy = with_eight_bars_of(3)
+    assert check(copy, load_library(tmp_path / "library.npz")) == check(copy, library)
+    save_library(library_of(2), tmp_path / "library.npz")
+    assert is_derived(monkeypatch, tmp_path / "library.npz")
+
+
+def test_a_damaged_index_is_derived_again(library, tmp_path, cache, monkeypatch):
+    save_library(library, tmp_path / "library.npz")
+    load_library(tmp_path / "library.npz")
+    (kept,) = cache.iterdir()
+    for spoil in (
+        lambda f: f.write_bytes(f.read_bytes()[:-40]),
+        lambda f: f.write_bytes(b"no array"),
+        lambda f: np.save(f, np.zeros(4)),
+        lambda f: f.unlink(),
+    ):
+        spoil(kept / "notes.npy")
+        assert is_derived(monkeypatch, tmp_path / "library.npz")
+        assert not is_derived(monkeypatch, tmp_path / "library.npz")
+
+
+def test_only_the_indexes_that_were_read_last_are_kept(tmp_path, cache):
+    (cache / ".killed").mkdir(parents=True)
+    os.utime(cache / ".killed", (1, 1))
+    for works in range(1, 7):
+        save_library(library_of(works), tmp_path / "library.npz")
+        load_library(tmp_path / "library.npz")
+    assert len(list(cache.iterdir())) == 4
+
+
+def test_where_nothing_can_be_kept_a_library_is_read_all_the_same(library, tmp_path, cache):
+    cache.parent.parent.write_text("no folder")
+    save_library(library, tmp_path / "library.npz")
+    assert check(with_eight_bars_of(3), load_library(tmp_path / "library.npz")).verdict == "block"
 
 
 def test_the_same_works_make_the_same_bytes(tmp_path: Path):

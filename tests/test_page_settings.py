@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from browser import OpenPage, no_violations
 from playwright.sync_api import Page, expect
 from youtube import CLIENT_SECRET, FakeYouTube
 
+from lofi.cli._logs import log_to_stderr
 from lofi.studio import _checks as checks
 from lofi.studio import _doctor as examination
 from lofi.studio import accounts
@@ -117,8 +119,10 @@ def test_the_doctor_and_the_garbage_are_asked_from_the_page(
 
 
 def test_youtube_is_connected_and_disconnected_in_the_browser(
-    house: Api, open_page: OpenPage, fake_youtube: FakeYouTube, tmp_path: Path, capsys
+    house: Api, open_page: OpenPage, fake_youtube: FakeYouTube, tmp_path: Path, capsys, monkeypatch
 ):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # given back after
+    log_to_stderr(as_json=True, level=logging.INFO)
     house.client.put("/api/password", json={"password": PASSWORD})
     page = open_page(f"{house.url}/login?next=/settings%23channel")
     page.get_by_label("Password").fill(PASSWORD)
@@ -141,7 +145,7 @@ def test_youtube_is_connected_and_disconnected_in_the_browser(
     known = fake_youtube.secrets() - {code}
     assert CLIENT_SECRET in known
     assert not [s for s in known if s in seen]
-    log = capsys.readouterr().out
+    log = capsys.readouterr().err
     assert "/settings/youtube/return" in log
     assert not [s for s in {*known, code} if s in log]
 

@@ -94,12 +94,12 @@ def grams(table: MelodyTable) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
 class GramIndex:
     """Where each gram occurs, as compressed sparse rows.
 
-    `codes`: uint32, sorted, each gram once; `offsets`: int64 (grams + 1,) into `notes`;
+    `codes`: uint32, sorted, each gram once; `offsets`: uint32 (grams + 1,) into `notes`;
     `notes`: uint32 positions in the melody table, a melody at most once per gram.
     """
 
     codes: NDArray[np.uint32]
-    offsets: NDArray[np.int64]
+    offsets: NDArray[np.uint32]
     notes: NDArray[np.uint32]
 
     @classmethod
@@ -116,7 +116,7 @@ class GramIndex:
         kept = new_code | _differs_from_previous(melody_of_note[notes])
         codes, notes = codes[kept], notes[kept]
         rows = np.flatnonzero(_differs_from_previous(codes))
-        return cls(codes[rows], np.append(rows, len(codes)).astype(np.int64), notes)
+        return cls(codes[rows], np.append(rows, len(codes)).astype(np.uint32), notes)
 
     def rows(self, codes: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For each of `codes`: where its occurrences begin in `notes`, and how many there are."""
@@ -124,7 +124,7 @@ class GramIndex:
             nothing = np.zeros(len(codes), np.int64)
             return nothing, nothing
         row = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
-        begin = self.offsets[row]
+        begin = self.offsets[row].astype(np.int64)
         return begin, np.where(self.codes[row] == codes, self.offsets[row + 1] - begin, 0)
 
 

@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lofi.originality._index import GRAM_NOTES, GramIndex, MelodyTable, grams
+from lofi.originality._kept import Kept
 from lofi.originality._melody import Melody
 from lofi.originality._surprisal import note_bits, rhythm_bits
 
@@ -40,6 +41,14 @@ _GAP = 2.6
 _UNEVEN = 0.8  # rhythm off by up to a factor of two
 _OFF_RHYTHM = 1.6
 _MOTIF_INTERVALS = 3
+
+_DERIVED = {
+    "codes": np.uint32,
+    "offsets": np.uint32,
+    "notes": np.uint32,
+    "note_bits": np.float32,
+    "rhythm_bits": np.float32,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +101,26 @@ class SearchTable:
         """Surprisal of the inter-onset interval after each note."""
         return rhythm_bits(self.table)
 
-    def prepare(self) -> None:
-        """Derive everything now, so that the first search is as quick as the next."""
-        _ = self.index, self.note_bits, self.rhythm_bits
+    def prepare(self, kept: Kept | None = None) -> None:
+        """Derive everything now, so that the first search is as quick as the next.
+
+        What is `kept` is not derived again, and what is derived is kept.
+        """
+        arrays = kept and kept.read(_DERIVED)
+        if arrays and len(arrays["note_bits"]) == len(self.table.pitches):
+            index = GramIndex(arrays["codes"], arrays["offsets"], arrays["notes"])
+            # A cached property is an attribute once it was asked for.
+            vars(self).update(
+                index=index, note_bits=arrays["note_bits"], rhythm_bits=arrays["rhythm_bits"]
+            )
+            return
+        index = self.index
+        derived = {
+            "codes": index.codes, "offsets": index.offsets, "notes": index.notes,
+            "note_bits": self.note_bits, "rhythm_bits": self.rhythm_bits,
+        }  # fmt: skip
+        if kept:
+            kept.write(derived)
 
     def search(self, melody: Melody) -> list[Alignment]:
         """The strongest resemblances of `melody` to the table, most bits first."""
