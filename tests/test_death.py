@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 import sqlalchemy as sa
 from jobs import Process, brief, events, order, see_that_all_is_well, wait_for
 
@@ -47,13 +48,15 @@ def test_killed_at_each_point_jobs_end_whole_and_once(studio: Studio, working):
     see_that_all_is_well(studio, ids)
 
 
-def torture(studio: Studio, start: Callable[[], Process], workers: int, seed: int) -> None:
-    """Kill what works at random moments until fifty jobs have ended."""
+def torture(
+    studio: Studio, start: Callable[[], Process], workers: int, jobs: int, seed: int
+) -> None:
+    """Kill what works at random moments until so many jobs have ended."""
     chance = random.Random(seed)
     # Two pieces in three looks, asked for again and again: what they share is made once.
     looks = [(p, t) for t in TEMPLATES for p in list(PALETTES)[:1]]
     briefs = [
-        brief(i % 2, palette=p, template=t) for i in range(50) for p, t in [looks[i // 2 % 3]]
+        brief(i % 2, palette=p, template=t) for i in range(jobs) for p, t in [looks[i // 2 % 3]]
     ]
     ids = order(studio, *briefs)
     processes = [start() for _ in range(workers)]
@@ -80,12 +83,18 @@ def torture(studio: Studio, start: Callable[[], Process], workers: int, seed: in
     see_that_all_is_well(studio, ids)
 
 
-def test_fifty_jobs_survive_a_server_that_is_killed_at_random(studio: Studio, working):
-    torture(studio, working, 1, seed=1)
+# Twelve each time; fifty by `make torture`.
+JOBS = pytest.mark.parametrize("jobs", [12, pytest.param(50, marks=pytest.mark.slow)])
 
 
-def test_fifty_jobs_survive_workers_that_are_killed_at_random(on_postgresql: Studio, working):
-    torture(on_postgresql, working, 2, seed=2)
+@JOBS
+def test_jobs_survive_a_server_that_is_killed_at_random(studio: Studio, working, jobs: int):
+    torture(studio, working, 1, jobs, seed=1)
+
+
+@JOBS
+def test_jobs_survive_workers_that_are_killed_at_random(on_postgresql: Studio, working, jobs: int):
+    torture(on_postgresql, working, 2, jobs, seed=2)
 
 
 def test_a_database_that_is_restarted_costs_no_job(on_postgresql: Studio, working, postgres_server):

@@ -109,6 +109,9 @@ def pixels(image: skia.Image) -> Pixels:
     return image.toarray(colorType=skia.kRGBA_8888_ColorType)
 
 
+_MEAN = np.full(3, 1 / 3, np.float32)
+
+
 class Finish:
     """Bloom, split tone, vignette and still grain, as maps that apply to any cut-out.
 
@@ -131,9 +134,9 @@ class Finish:
     def apply(self, rgb: Pixels, top: int = 0, left: int = 0) -> Pixels:
         """Finish a cut-out `(h, w, 3)` whose corner stands at (top, left) of the frame."""
         area = np.s_[top : top + rgb.shape[0], left : left + rgb.shape[1]]
-        image = rgb.astype(np.float32) / 255.0
-        image = 1.0 - (1.0 - image) * (1.0 - self._bloom[area])
-        light = image.mean(axis=2, keepdims=True)
+        dark = 1.0 - rgb.astype(np.float32) / 255.0
+        image = 1.0 - dark * (1.0 - self._bloom[area])
+        light = (image @ _MEAN)[..., None]
         image += self._shadow_tint * (1.0 - light) ** 2 + self._light_tint * light
         image *= self._vignette[area][..., None]
         image += self._grain[area][..., None] * (1.15 - 0.6 * light)
@@ -159,10 +162,26 @@ def _bloom(rgb: Pixels, scale: float) -> NDArray[np.float32]:
     for strength, sigma in ((0.5, 7.0), (0.6, 26.0)):
         spread = sigma * scale
         halo += strength * ndimage.gaussian_filter(bright, (spread, spread, 0.0), truncate=3.0)
-    wide = np.asarray(
-        ndimage.zoom(halo, (4, 4, 1), order=1, mode="nearest", grid_mode=True), np.float32
-    )
+    wide = _widened(_widened(halo, 0), 1)
     return np.clip(wide[:height, :width], 0.0, 1.0)
+
+
+def _widened(image: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Four times as long along an axis, in straight lines between the middles of the pixels.
+
+    As `ndimage.zoom` does it with `grid_mode`, several times as fast.
+    """
+    length = image.shape[axis]
+    edged = np.pad(image, [(1, 1) if a == axis else (0, 0) for a in range(image.ndim)], mode="edge")
+    rise = np.diff(edged, axis=axis)
+    wide = np.empty((*image.shape[:axis], length, 4, *image.shape[axis + 1 :]), np.float32)
+    for place, into in ((0, 0.625), (1, 0.875), (2, 0.125), (3, 0.375)):
+        first = 0 if place < 2 else 1
+        here = np.s_[(slice(None),) * axis + (slice(first, first + length),)]
+        step = rise[here] * np.float32(into)
+        step += edged[here]
+        wide[np.s_[(slice(None),) * (axis + 1) + (place,)]] = step
+    return wide.reshape(*image.shape[:axis], 4 * length, *image.shape[axis + 1 :])
 
 
 def _grain(seed: int, width: int, height: int) -> NDArray[np.float32]:
