@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -95,6 +96,19 @@ def full_disk(count: int) -> None:
     around(Storage, "put", wrapper)
 
 
+def linger(seconds: float) -> None:
+    """Have it take so long between a job being its own and its knowing so."""
+
+    def wrapper(real: Callable[..., Any]) -> Callable[..., Any]:
+        def rmtree(*arguments: Any, **named: Any) -> Any:
+            time.sleep(seconds)
+            return real(*arguments, **named)
+
+        return rmtree
+
+    around(_worker.shutil, "rmtree", wrapper)
+
+
 def look_often() -> None:
     """Look for tickets more often than a server should: jobs that take a moment wait for that."""
     around(
@@ -116,6 +130,8 @@ def main() -> None:
         poison(faults["poison"])
     if "full_disk" in faults:
         full_disk(faults["full_disk"])
+    if "linger" in faults:
+        linger(faults["linger"])
     with open_studio(load_settings()) as studio:
         if studio.database.is_sqlite:
             studio.lock()

@@ -70,7 +70,7 @@ def torture(
         if not open_jobs:
             break
         assert time.monotonic() < deadline, f"{open_jobs} jobs left after {kills} kills"
-        if kills < 8:
+        if kills < (8 if jobs >= 50 else 4):
             time.sleep(chance.uniform(0.5, 4.0))
             victim = chance.choice(processes)
             victim.kill()

@@ -234,8 +234,9 @@ def test_a_second_process_on_a_data_folder_is_refused(studio: Studio, working):
         studio.lock()
 
 
-def test_a_closed_worker_gives_its_work_back(studio: Studio, working):
-    process = working()
+@pytest.mark.parametrize("faults", [{}, {"linger": 3.0}], ids=["at work", "just before"])
+def test_a_closed_worker_gives_its_work_back(studio: Studio, working, faults: dict[str, float]):
+    process = working(**faults)
     [job_id] = order(studio, replace(brief(), duration_s=300.0))
     wait_for(studio, [job_id], "running")
     assert process.close() == 0

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import structlog
 from api import Api, problem
 from browser import OpenPage, no_violations
 from playwright.sync_api import Page, expect
@@ -16,6 +17,7 @@ from lofi.cli._logs import log_to_stderr
 from lofi.studio import _checks as checks
 from lofi.studio import _doctor as examination
 from lofi.studio import accounts
+from lofi.web import _middleware
 
 PASSWORD = "four words of mine"
 
@@ -123,6 +125,8 @@ def test_youtube_is_connected_and_disconnected_in_the_browser(
 ):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # given back after
     log_to_stderr(as_json=True, level=logging.INFO)
+    # The one there was may have been told in another test to say less, and remembers it.
+    monkeypatch.setattr(_middleware, "_log", structlog.get_logger("lofi.web"))
     house.client.put("/api/password", json={"password": PASSWORD})
     page = open_page(f"{house.url}/login?next=/settings%23channel")
     page.get_by_label("Password").fill(PASSWORD)
@@ -149,7 +153,8 @@ def test_youtube_is_connected_and_disconnected_in_the_browser(
     assert "/settings/youtube/return" in log
     assert not [s for s in {*known, code} if s in log]
 
-    page.get_by_role("button", name="Connect again").click()  # the client is known by now
+    with page.expect_response(lambda r: "/settings/youtube/return" in r.url):
+        page.get_by_role("button", name="Connect again").click()  # the client is known by now
     expect(channel.locator(".chip")).to_have_text("connected")
     assert len(fake_youtube.codes) == 2
     page.wait_for_load_state("networkidle")

@@ -99,6 +99,7 @@ class WorkerProcess:
         self._logs = work_folder.parent / "logs"  # what children said; of jobs that were not done
         self._closing = threading.Event()
         self._held: dict[tuple[str, str], _Held] = {}
+        self._carrying = 0  # tickets: a job is ours before it is held
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[int, float]] = {}
         self._put: set[str] = set()
@@ -127,9 +128,10 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Stop all work, give back what is unfinished, and leave."""
-        self._closing.set()
+        with self._lock:
+            self._closing.set()
         deadline = time.monotonic() + 8.0
-        while self._held and time.monotonic() < deadline:
+        while self._carrying and time.monotonic() < deadline:
             time.sleep(0.05)
         self._keeper.join(timeout=5.0)
         with suppress(DatabaseError), self._database.write() as session:
@@ -153,6 +155,17 @@ class WorkerProcess:
 
     def _carry_out(self, job_id: str, lane: str, epoch: int, step: Step) -> None:
         """One ticket: the stages of a lane, then the next lane."""
+        with self._lock:
+            if self._closing.is_set():
+                return  # whoever is left finds the job without a ticket, and hands it out again
+            self._carrying += 1
+        try:
+            self._carry(job_id, lane, epoch, step)
+        finally:
+            with self._lock:
+                self._carrying -= 1
+
+    def _carry(self, job_id: str, lane: str, epoch: int, step: Step) -> None:
         held: _Held | None = None
         with suppress(_ClosingError):
             held = self._patiently(lambda: self._claim(job_id, lane, epoch))
