@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,13 @@ def test_the_migrated_tables_are_those_of_the_program(database):
     assert database.drift() == []
     assert database.revision() == database.revisions()[-1]
     assert set(sa.inspect(database.engine).get_table_names()) >= set(Table.metadata.tables)
+
+
+def test_the_revisions_are_those_of_alembic(database):
+    from alembic.script import ScriptDirectory
+
+    chain = ScriptDirectory(str(files("lofi.studio") / "migrations")).walk_revisions()
+    assert database.revisions() == [r.revision for r in chain][::-1]
 
 
 def test_every_migration_goes_down_and_up_again(database):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,6 @@ class Markov:
     """The chain; stands in for a Model: it has a `context`, and gives an `engine`."""
 
     context = 2048
-    bpe = Bpe()
 
     def __init__(self, keys: np.ndarray, counts: np.ndarray) -> None:
         """`keys` int64, rising: (context, token) as one number; `counts` how often each came."""
@@ -97,6 +96,11 @@ class Markov:
         single = np.bincount(keys % size, self._counts, size)
         self._alone = (single + 1) / (single.sum() + size)
         self._rows: dict[tuple[int, int], np.ndarray] = {}
+
+    @cached_property
+    def bpe(self) -> Bpe:
+        """Its tokens: those of the vocabulary, none of them merged."""
+        return Bpe()
 
     @classmethod
     def learn(cls, segments: Iterable[np.ndarray]) -> Markov:
