@@ -20,6 +20,7 @@ from typing import Any
 
 import lofi
 from lofi.brief import LofiError
+from lofi.cli._logs import log_to_stderr
 from lofi.studio import _jobs, _worker
 from lofi.studio._child import Child
 from lofi.studio._queue import Queues
@@ -120,6 +121,7 @@ def look_often() -> None:
 
 def main() -> None:
     """Work until stdin closes."""
+    log_to_stderr()  # nobody reads more than the first line of what it prints
     look_often()
     faults = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
     if "version" in faults:

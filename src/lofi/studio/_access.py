@@ -394,9 +394,9 @@ def _opens(token: Any) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > now())
 
 
-def is_locked(session: DatabaseSession) -> bool:
+def is_locked(place: DatabaseSession | Database) -> bool:
     """Whether everybody needs a token: there is one that was not revoked, or a password."""
-    return bool(session.scalar(_LOCKED))
+    return bool(place.value(_LOCKED) if isinstance(place, Database) else place.scalar(_LOCKED))
 
 
 _LOCKED = sa.select(

@@ -27,6 +27,7 @@ class Database:
         """Raises InputError for a URL that is neither SQLite nor PostgreSQL."""
         self.url = _url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._texts: dict[sa.Select[Any], str] = {}
         if self.is_sqlite:
             assert self.url.database
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +69,29 @@ class Database:
         finally:
             if connection is not None:
                 connection.close()
+
+    def value(self, statement: sa.Select[Any]) -> Any:
+        """The one value of a statement that takes no parameters.
+
+        For what every request asks: by itself it costs a tenth of a session with a transaction.
+        """
+        sql = self._texts.get(statement)
+        if sql is None:
+            literal = {"literal_binds": True}
+            sql = str(statement.compile(self.engine, compile_kwargs=literal))
+            self._texts[statement] = sql
+        try:
+            connection = self.engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                cursor.execute(sql)
+                row = cursor.fetchone()
+                cursor.close()
+            finally:
+                connection.close()
+        except self.engine.dialect.dbapi.OperationalError as error:  # type: ignore[union-attr]
+            raise DatabaseError(self._explain(OperationalError(sql, None, error))) from error
+        return row[0] if row else None
 
     def _explain(self, error: OperationalError) -> str:
         told = str(error.orig).strip().splitlines()[0] if error.orig else str(error)

@@ -42,11 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app", "server_config"]
 
-_ROUTERS = (
-    _orders.router,
-    _presets.router,
+_ROUTERS = (  # a request is compared with one after the other: what is asked most stands first
     _jobs.router,
     _tracks.router,
+    _studio.router,
+    _orders.router,
+    _presets.router,
     _bulk.router,
     _details.router,
     _files.router,
@@ -57,7 +58,6 @@ _ROUTERS = (
     _releases.router,
     _community.router,
     _schedule.router,
-    _studio.router,
     _keep.router,
     _metrics.router,
     _live.router,

@@ -176,10 +176,8 @@ def recognise(connection: HTTPConnection) -> access.Principal:
     cookie = connection.cookies.get(COOKIE)
     if cookie and (who := access.of_session(studio.database, cookie)):
         return who
-    if is_near(connection):
-        with studio.database.read() as session:
-            if not access.is_locked(session):
-                return access.LOCAL
+    if is_near(connection) and not access.is_locked(studio.database):
+        return access.LOCAL
     raise ProblemError(
         "unauthorized",
         "this needs a token, or somebody who is logged in.",
