@@ -21,7 +21,8 @@ _WEIGHTS = {
     "key": 0.08,
     "density": 0.3,
     "presence": 0.08,
-    "register": 0.08,
+    "register": 0.18,
+    "fullness": 0.1,
     "continuity": 0.04,
     "variety": 0.02,
     "line": 0.1,
@@ -48,7 +49,8 @@ def rate(
     sound a semitone apart. key: how clearly the notes are those of the key. density: how near each
     part is to the density asked, nothing for one that is silent. presence: beats in which something
     sounds, times half bars with a drum where there are drums. register: how near the pitch above
-    the bass is to the mood's. continuity: how near the chords lie to `height`, the mean pitch of
+    the bass is to the mood's. fullness: whether all parts together play no more than the mood does.
+    continuity: how near the chords lie to `height`, the mean pitch of
     the stretch before (1 if there was none). variety: bars of the melody that are not all alike.
     line: how far the melody goes by steps. backbeat: second and fourth beats with a snare, where
     drums are asked for that are not sparse. touch: how near the share of the drummer's soft strokes
@@ -72,6 +74,7 @@ def rate(
         "density": float(np.mean(matched)) if matched else 1.0,
         "presence": _presence(parts, bars),
         "register": _register(pitched, bundle),
+        "fullness": _fullness(parts, bars, bundle),
         "continuity": (
             1.0 if height is None or here is None else max(0.0, 1 - abs(here - height) / 8)
         ),
@@ -140,6 +143,13 @@ def _register(pitched: dict[str, Notes], bundle: str) -> float:
     low, high = BUNDLES[bundle].register
     astray = abs(float(np.concatenate(upper).mean()) - (low + high) / 2)
     return max(0.0, 1 - 2 * astray / (high - low))
+
+
+def _fullness(parts: dict[str, Notes], bars: int, bundle: str) -> float:
+    """1 up to the middle of the mood's notes per beat, 0 from as far above its range."""
+    low, high = BUNDLES[bundle].density
+    beyond = sum(len(n) for n in parts.values()) / (4 * bars) - (low + high) / 2
+    return min(1.0, max(0.0, 1 - beyond / (high - low)))
 
 
 # Of a melodic interval by semitones: steps above all, then thirds, notes repeated, fourths, leaps.
