@@ -25,10 +25,13 @@ POINTS = [
 ]
 
 
-def test_killed_at_each_point_jobs_end_whole_and_once(studio: Studio, working):
+@pytest.mark.parametrize("points", [POINTS[1::2], pytest.param(POINTS, marks=pytest.mark.slow)])
+def test_killed_at_each_point_jobs_end_whole_and_once(
+    studio: Studio, working, points: list[tuple[str, str]]
+):
     """One process after the other dies there, each on what the one before has left."""
     ids: list[str] = []
-    for at, when in POINTS:
+    for at, when in points:
         with studio.database.read() as session:
             left = session.scalar(
                 sa.select(sa.func.count()).select_from(Job).where(Job.state.not_in(_jobs.ENDED))
@@ -115,7 +118,7 @@ def test_a_database_that_is_restarted_costs_no_job(on_postgresql: Studio, workin
 def test_only_one_worker_takes_a_job(on_postgresql: Studio, working):
     for _ in range(2):
         working()
-    ids = order(on_postgresql, *[brief(i) for i in range(4)])
+    ids = order(on_postgresql, *[brief(i) for i in range(3)])
     wait_for(on_postgresql, ids)
     see_that_all_is_well(on_postgresql, ids)
     took = Counter((e.subject, e.detail["lane"]) for e in events(on_postgresql, "took"))

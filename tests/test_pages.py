@@ -66,7 +66,7 @@ def fits(page: Page, width: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_page_is_light_and_for_every_eye_on_every_screen(
+def test_a_page_is_light_for_every_eye_on_every_screen_and_by_keyboard(
     house: House, open_page: OpenPage, name: str
 ) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -75,6 +75,8 @@ def test_a_page_is_light_and_for_every_eye_on_every_screen(
         page = opened(house, open_page, name, theme=theme)
         if theme == "dark":
             assert transferred(page) <= 100_000
+            assert walk(page) == []
+            page.evaluate("document.activeElement.blur()")
         telling = "[...document.forms].filter(f => f.method === 'get' && !f.role && !f.action)"
         assert page.evaluate(f"{telling}.map(f => f.outerHTML.slice(0, 99))") == []
         for width in widths:
@@ -90,14 +92,6 @@ def test_a_page_is_light_and_for_every_eye_on_every_screen(
             page.set_viewport_size({"width": width, "height": 900})
         assert small_targets(page) == []
         page.close()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_everything_on_a_page_is_reached_by_tab(
-    house: House, open_page: OpenPage, name: str
-) -> None:
-    page = opened(house, open_page, name)
-    assert walk(page) == []
 
 
 @pytest.mark.slow  # the pages of test_dashboard show such names each time

@@ -41,9 +41,10 @@ class Kept:
                 name: np.load(self._folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
                 for name in wanted
             }
-            os.utime(self._folder)
         except (OSError, ValueError):
             return None
+        with suppress(OSError):  # it may be another's, to read alone
+            os.utime(self._folder)
         if any(a.ndim != 1 or a.dtype != wanted[name] for name, a in arrays.items()):
             return None
         return {name: array.view(np.ndarray) for name, array in arrays.items()}
@@ -55,7 +56,10 @@ class Kept:
             self._folder.parent.mkdir(parents=True, exist_ok=True)
             aside = Path(tempfile.mkdtemp(prefix=".", dir=self._folder.parent))
             for name, array in arrays.items():
-                np.save(aside / f"{name}.npy", array)
+                with (aside / f"{name}.npy").open("wb") as file:
+                    np.save(file, array)
+                    file.flush()
+                    os.fsync(file.fileno())  # before the name: what is found after a crash is whole
             shutil.rmtree(self._folder, ignore_errors=True)  # if there, it could not be read
             aside.replace(self._folder)
             aside = None
