@@ -9,7 +9,7 @@ import pytest
 
 from lofi.brief import BUNDLES, PARTS, Brief, Plan, read_form
 from lofi.music import draw_plan, measure, notes_by_part
-from lofi.music._arrange import Draft, arrange, touched
+from lofi.music._arrange import TOUCH, Draft, arrange, touched, unrounded
 from lofi.music._band import grid_swing
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._recognise import Notes
@@ -173,6 +173,17 @@ def test_velocities_lie_as_they_did_before_the_tokens_rounded_them():
         assert np.abs(heard - rounded).max() <= VELOCITY_STEP / 2
         assert abs(heard.std() - 5) < 1.5
         assert len(np.unique(np.round(heard))) > 12  # where the tokens have two or three
+
+
+def test_drums_spread_as_they_did_before_the_tokens_rounded_them():
+    rng = np.random.default_rng(1)
+    ways = rng.choice([35, 70, 100], 4000)  # ghost, stroke, accent
+    played = ways + rng.normal(0, 6, len(ways))
+    rounded = np.round((played + 1) / VELOCITY_STEP) * VELOCITY_STEP - 1
+    heard = unrounded(rounded) + rng.normal(0, TOUCH, len(ways))
+    assert abs(heard.std() - played.std()) < 0.3
+    assert abs(heard.mean() - rounded.mean()) < 0.3
+    assert np.array_equal(unrounded(np.full(9, 79)), np.full(9, 79))
 
 
 def test_a_piece_is_as_loud_as_its_mood_and_its_sections_swell_alike():

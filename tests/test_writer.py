@@ -124,6 +124,20 @@ def test_a_melody_over_parts_that_are_kept_is_as_busy_as_one_that_is_free():
     assert counts[1] < counts[0] + 1.5
 
 
+def test_a_stretch_fuller_than_its_mood_is_worth_less():
+    def fullness(notes_per_beat: int, mood: str) -> float:
+        onset = np.arange(0, 2 * TICKS_PER_BAR, TICKS_PER_BAR // 4 // notes_per_beat)
+        keys = Notes(
+            onset, np.full_like(onset, 30), np.full_like(onset, 60), np.full_like(onset, 60)
+        )
+        chords = [Chord.parse(c) for c in LOOP[:4]]
+        return rate({"keys": keys}, chords, Key.parse("G major"), {"keys": 2}, 2, mood)["fullness"]
+
+    assert fullness(1, "sleep") == fullness(4, "melancholic") == fullness(8, "upbeat") == 1
+    assert 0 < fullness(6, "melancholic") < 1
+    assert fullness(8, "melancholic") == fullness(6, "sleep") == 0
+
+
 def test_the_bar_in_which_the_piece_ends_does_not_count(untrained: Path, monkeypatch):
     """The arranger writes it: a candidate is as busy as its other bars are."""
     rated = []

@@ -44,7 +44,7 @@ _LATE_ODDS = 0.6  # a layer of the intro waits for its second half
 _LEAVE_ODDS = 0.4  # the drums leave the outro half way
 _CRASH_ODDS = 0.5
 _SOFTEST, _LOUDEST = 8, 124
-_TOUCH = 3.5  # how far a player's velocities spread at least
+TOUCH = 3.5  # how far a player's velocities spread at least
 _SWAY_MS, _MOST_ASTRAY_MS = 3.0, 10.0  # of the band, and of a player in it
 _ROLL_TICKS = 14  # the last chord is rolled from below, this much from voice to voice
 # A part of the kit that another may stand in for when a section returns, and what it is told as.
@@ -418,7 +418,7 @@ def _played(parts: dict[str, Notes], plan: Plan, seed: int) -> dict[str, Notes]:
         moved = np.where(n.onset % TICKS_PER_BAR == 0, np.maximum(moved, onset), moved)
         bar = np.minimum(n.onset // TICKS_PER_BAR, plan.bars - 1)
         if name == "drums":  # struck in a few ways, from ghost to accent: each is a middle
-            loud = _unrounded(n.velocity) + rng.normal(0, _TOUCH, len(n))
+            loud = unrounded(n.velocity) + rng.normal(0, TOUCH, len(n))
         else:
             loud = _levelled(touched(n.velocity, rng), section_of[bar])
         loud *= swell[bar]
@@ -435,7 +435,7 @@ def touched(velocity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     is taken off the spread: Sheppard, "On the calculation of the most probable values of
     frequency-constants", Proceedings of the London Mathematical Society 29 (1898).
     """
-    spread = max(_TOUCH, math.sqrt(max(0.0, velocity.var() - VELOCITY_STEP**2 / 12)))
+    spread = max(TOUCH, math.sqrt(max(0.0, velocity.var() - VELOCITY_STEP**2 / 12)))
     heard = NormalDist(float(velocity.mean()), spread)
     drawn = []
     for middle, chance in zip(velocity.tolist(), rng.random(len(velocity)).tolist(), strict=True):
@@ -446,12 +446,12 @@ def touched(velocity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.array(drawn)
 
 
-def _unrounded(velocity: np.ndarray) -> np.ndarray:
+def unrounded(velocity: np.ndarray) -> np.ndarray:
     """Velocities (n,) of one player, drawn together by what rounding and touch add to their spread.
 
     Sheppard's correction, as in `touched`; by a fifth at most.
     """
-    heard, added = velocity.var(), VELOCITY_STEP**2 / 12 + _TOUCH**2
+    heard, added = velocity.var(), VELOCITY_STEP**2 / 12 + TOUCH**2
     keep = math.sqrt(max(0.0, 1 - added / heard)) if heard else 1.0
     return velocity.mean() + max(keep, 0.8) * (velocity - velocity.mean())
 

@@ -50,11 +50,10 @@ def rate(
     part is to the density asked, nothing for one that is silent. presence: beats in which something
     sounds, times half bars with a drum where there are drums. register: how near the pitch above
     the bass is to the mood's. fullness: whether all parts together play no more than the mood does.
-    continuity: how near the chords lie to `height`, the mean pitch of
-    the stretch before (1 if there was none). variety: bars of the melody that are not all alike.
-    line: how far the melody goes by steps. backbeat: second and fourth beats with a snare, where
-    drums are asked for that are not sparse. touch: how near the share of the drummer's soft strokes
-    is to the mood's.
+    continuity: how near the chords lie to `height`, the mean pitch of the stretch before (1 if
+    there was none). variety: bars of the melody that are not all alike. line: how far the melody
+    goes by steps. backbeat: second and fourth beats with a snare, where drums are asked for that
+    are not sparse. touch: how near the share of the drummer's soft strokes is to the mood's.
     """
     pitched = {name: n for name, n in parts.items() if name != "drums" and len(n)}
     lead = parts.get("lead")
@@ -146,7 +145,7 @@ def _register(pitched: dict[str, Notes], bundle: str) -> float:
 
 
 def _fullness(parts: dict[str, Notes], bars: int, bundle: str) -> float:
-    """1 up to the middle of the mood's notes per beat, 0 from as far above its range."""
+    """1 up to the middle of the mood's range of notes per beat, 0 from half that range above it."""
     low, high = BUNDLES[bundle].density
     beyond = sum(len(n) for n in parts.values()) / (4 * bars) - (low + high) / 2
     return min(1.0, max(0.0, 1 - beyond / (high - low)))
