@@ -26,26 +26,37 @@ TRACKS = 10_000
 REQUESTS = 250  # of each kind
 
 
+def columns(row: Any) -> dict[str, Any]:
+    """The values of a row by their names."""
+    return {c.key: getattr(row, c.key) for c in sa.inspect(type(row)).column_attrs}
+
+
 def fill(example: str) -> list[str]:
-    """Ten thousand tracks with the facts of a real one; gives their ids."""
+    """Ten thousand tracks with the facts, stages and files of a real one; gives their ids."""
     from lofi.brief import MOODS, PALETTES
     from lofi.studio import load_settings, open_studio
-    from lofi.studio._tables import Job, Track
+    from lofi.studio._tables import Artifact, Job, JobStage, Track
 
     chance = random.Random(1)
     with open_studio(load_settings()) as studio:
         with studio.database.read() as session:
             track = session.get_one(Track, example)
-            real = {c.key: getattr(track, c.key) for c in sa.inspect(Track).mapper.column_attrs}
-            job = session.get_one(Job, track.job_id)
-            work = {c.key: getattr(job, c.key) for c in sa.inspect(Job).mapper.column_attrs}
-        rows, jobs = [], []
+            real, work = columns(track), columns(session.get_one(Job, track.job_id))
+            of_it = {"job_id": track.job_id}
+            steps = [columns(s) for s in session.scalars(sa.select(JobStage).filter_by(**of_it))]
+            files = [columns(a) for a in session.scalars(sa.select(Artifact).filter_by(**of_it))]
+        rows, jobs, stages, artifacts = [], [], [], []
         for i in range(TRACKS):
             mood, palette = chance.choice(list(MOODS)), chance.choice(list(PALETTES))
             name, job_id = f"{mood}-{palette}-{i:08x}", f"{i:016x}"
             moment = real["created_at"] - timedelta(minutes=i)
             own = {"id": job_id, "track_id": name, "dedup_key": None, "created_at": moment}
             jobs.append(work | own)
+            stages += [step | {"job_id": job_id} for step in steps]
+            artifacts += [
+                file | {"job_id": job_id, "sha256": f"{i:016x}{file['sha256'][:48]}"}
+                for file in files
+            ]
             rows.append(
                 real
                 | {
@@ -61,6 +72,8 @@ def fill(example: str) -> list[str]:
             )
         with studio.database.write() as session:
             session.execute(sa.insert(Job), jobs)
+            session.execute(sa.insert(JobStage), stages)
+            session.execute(sa.insert(Artifact), artifacts)
             session.execute(sa.insert(Track), rows)
     return [r["id"] for r in rows]
 

@@ -21,6 +21,7 @@ from api import SHORT, Api, problem, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from sqlalchemy import event
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -375,21 +376,39 @@ def test_what_was_refused_may_be_put_right_under_its_key(api):
     assert right.status_code == 200
 
 
-@pytest.mark.parametrize("key", ["", "x" * 129, "a b", "\x7f"])
+@pytest.mark.parametrize("key", ["", "x" * 129, "a b", "clé".encode()])
 def test_a_key_that_is_none_is_refused(api, key):
     answer = api.post("/api/generate", json=SHORT, headers={"Idempotency-Key": key})
     assert problem(answer, 422, "invalid-input")["errors"][0]["where"] == "header"
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_of_twins_exactly_one_is_done(database, request, tmp_path):
-    groups: dict[str, Any] = {}
-    if database == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-        made = Database(url)
-        made.migrate()
-        made.close()
-        groups = {"studio": {"database": url}}
+@pytest.fixture(params=["sqlite", "postgresql"])
+def groups(request) -> dict[str, Any]:
+    if request.param == "sqlite":
+        return {}
+    url = request.getfixturevalue("postgres_url")
+    made = Database(url)
+    made.migrate()
+    made.close()
+    return {"studio": {"database": url}}
+
+
+def test_rows_of_a_file_are_read_at_once_and_a_server_is_asked_in_a_thread(groups, tmp_path):
+    asked = set()
+    with serving(tmp_path, None, **groups) as api:
+        job_id = api.order()
+
+        @event.listens_for(api.studio.database.engine, "before_cursor_execute")
+        def note(*_: object) -> None:
+            asked.add(threading.current_thread().name)
+
+        for path in ("tracks", "jobs", f"jobs/{job_id}"):
+            assert api.get(f"/api/{path}").status_code == 200
+        assert all("worker" in name for name in asked) == bool(groups), asked
+        assert len(asked) == 1 or groups
+
+
+def test_of_twins_exactly_one_is_done(groups, tmp_path):
     with serving(tmp_path, None, **groups) as api, ThreadPoolExecutor(8) as pool:
         barrier = threading.Barrier(8)
 

@@ -19,7 +19,7 @@ from lofi.studio._remakes import Changes, prepare_remake
 from lofi.studio._settings import Settings
 from lofi.studio._storage import collect_garbage
 from lofi.studio._studio import Studio
-from lofi.studio._tables import Artifact, Track, Worker
+from lofi.studio._tables import Artifact, JobStage, Track, Worker, now
 
 
 def test_a_job_ends_as_a_track_with_all_its_files(studio: Studio, working, tmp_path: Path):
@@ -168,6 +168,30 @@ def test_of_orders_with_one_key_the_first_stands(studio: Studio):
     assert studio.order_daily(actor="test") == first
     assert len(set(first)) == 2
     assert len(events(studio, "queued")) == 2
+
+
+def test_the_time_that_is_left_is_what_the_latest_took(studio: Studio):
+    def finish(job_id: str, seconds: float) -> None:
+        moment = now()
+        begun = {"started_at": moment - timedelta(seconds=seconds), "finished_at": moment}
+        with studio.database.write() as session:
+            session.execute(
+                sa.update(JobStage)
+                .where(JobStage.job_id == job_id)
+                .values(state="done", runs=1, **begun)
+            )
+
+    def left(job_id: str) -> float | None:
+        with studio.database.read() as session:
+            return _jobs.view(session, job_id)["eta_s"]
+
+    first, second, third, waits = order(studio, *[brief(seed) for seed in range(4)])
+    assert left(waits) is None  # nothing is known yet
+    finish(first, 2.0)
+    assert left(waits) == pytest.approx(2.0 * len(STAGE_NAMES), abs=0.1)
+    finish(second, 6.0)
+    finish(third, 6.0)
+    assert left(waits) == pytest.approx(6.0 * len(STAGE_NAMES), abs=0.1)
 
 
 def test_run_again_a_day_gets_another_track_for_one_that_failed(studio: Studio):

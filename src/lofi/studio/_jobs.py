@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -20,7 +21,6 @@ from sqlalchemy.orm import Session
 from lofi.brief import Key
 from lofi.studio import _listings
 from lofi.studio._commission import Commission
-from lofi.studio._database import Database
 from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
 from lofi.studio._stages import ALL_STAGES, KINDS, PREVIEW_S
@@ -207,7 +207,8 @@ def listing(
         query = query.where(Job.state.in_(states))
     if batch_id:
         query = query.where(Job.batch_id == batch_id)
-    total = session.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
+    counted = query.with_only_columns(sa.func.count()).select_from(Job)
+    total = session.scalars(counted).one()
     jobs = session.scalars(
         query.order_by(Job.created_at.desc(), Job.id).limit(limit).offset(offset)
     ).all()
@@ -239,17 +240,19 @@ def views(session: Session, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     stages: dict[str, list[Any]] = {job.id: [] for job in jobs}
     for row in session.execute(_STAGES, {"ids": list(stages)}):
         stages[row.job_id].append(row)
-    paces = stage_paces(session) if any(j.state not in ENDED for j in jobs) else {}
+    paces = _stage_paces(session) if any(j.state not in ENDED for j in jobs) else {}
     return [_view(job, stages[job.id], paces) for job in jobs]
 
 
 def _view(job: Job, stages: list[Any], paces: dict[str, float]) -> dict[str, Any]:
-    cost = {s.name: paces.get(s.name, 0.0) * _music_s(s.name, job.commission) for s in stages}
     known = bool(stages) and all(s.name in paces for s in stages)
-    whole = sum(cost.values()) if known else float(len(stages))
-    weight = {s.name: (cost[s.name] if known else 1.0) / (whole or 1.0) for s in stages}
-    done = sum(weight[s.name] * (1.0 if s.state == "done" else s.progress) for s in stages)
-    eta_s = round((1 - done) * whole, 1) if known and job.state not in ENDED else None
+    costs = [paces[s.name] * _music_s(s.name, job.commission) if known else 1.0 for s in stages]
+    whole = sum(costs)
+    done = sum(
+        cost * (1.0 if s.state == "done" else s.progress)
+        for s, cost in zip(stages, costs, strict=True)
+    )
+    eta_s = round(whole - done, 1) if known and job.state not in ENDED else None
     return {
         "id": job.id,
         "kind": job.kind,
@@ -258,20 +261,10 @@ def _view(job: Job, stages: list[Any], paces: dict[str, float]) -> dict[str, Any
         "batch_id": job.batch_id,
         "track_id": job.track_id,
         "priority": job.priority,
-        "progress": 1.0 if job.state == "done" else round(done, 4),
+        "progress": 1.0 if job.state == "done" else round(done / (whole or 1.0), 4),
         # The work that is left, once it runs: what waits before it in the queue is not counted.
         "eta_s": eta_s,
-        "stages": [
-            {
-                "name": s.name,
-                "state": s.state,
-                "progress": round(s.progress, 4),
-                "runs": s.runs,
-                "reused_from": s.reused_from,
-                "seconds": _seconds(s),
-            }
-            for s in stages
-        ],
+        "stages": [_stage(*s[1:]) for s in stages],
         "error": explained(job.error),
         "prompt": _told_prompt(job.commission.get("prompt")),
         "asked": _plain_brief(job.commission["asked"]),
@@ -307,10 +300,26 @@ def _music_s(stage: str, commission: dict[str, Any]) -> float:
     return PREVIEW_S if stage == "preview" else float(commission["brief"]["duration_s"])
 
 
-def _seconds(stage: Any) -> float | None:
-    if stage.state != "done" or not stage.started_at or not stage.finished_at:
-        return None
-    return round((stage.finished_at - stage.started_at).total_seconds(), 3)
+def _stage(
+    name: str,
+    state: str,
+    progress: float,
+    runs: int,
+    reused_from: str | None,
+    begun: datetime | None,
+    ended: datetime | None,
+) -> dict[str, Any]:
+    seconds = None
+    if state == "done" and begun and ended:
+        seconds = round((ended - begun).total_seconds(), 3)
+    return {
+        "name": name,
+        "state": state,
+        "progress": round(progress, 4),
+        "runs": runs,
+        "reused_from": reused_from,
+        "seconds": seconds,
+    }
 
 
 def told(moment: datetime | None) -> str | None:
@@ -326,12 +335,28 @@ def explained(error: str | None) -> dict[str, str] | None:
     return {"cause": cause, "remedy": remedy}
 
 
-def stage_paces(session: Session) -> dict[str, float]:
-    """Seconds of work per second of music, by stage: medians of what was finished lately."""
+def _stage_paces(session: Session) -> dict[str, float]:
+    """Seconds of work per second of music, by stage: medians of what was finished lately.
+
+    Worked out again once another stage is done: every look at a job that runs asks for them.
+    """
+    engine = session.get_bind().engine
+    latest = session.scalar(sa.select(sa.func.max(JobStage.finished_at)).where(_DONE))
+    known = _paces.get(engine)
+    if known is None or known[0] != latest:
+        known = _paces[engine] = (latest, _measured_paces(session))
+    return known[1]
+
+
+_DONE = JobStage.state == "done"
+_paces: WeakKeyDictionary[sa.Engine, tuple[datetime | None, dict[str, float]]] = WeakKeyDictionary()
+
+
+def _measured_paces(session: Session) -> dict[str, float]:
     rows = session.execute(
         sa.select(JobStage.name, JobStage.started_at, JobStage.finished_at, Job.commission)
         .join(Job, Job.id == JobStage.job_id)
-        .where(JobStage.state == "done", JobStage.reused_from.is_(None), JobStage.runs > 0)
+        .where(_DONE, JobStage.reused_from.is_(None), JobStage.runs > 0)
         .order_by(JobStage.finished_at.desc())
         .limit(_HISTORY)
     )
@@ -376,8 +401,23 @@ def artifacts(session: Session, job_id: str) -> list[Artifact]:
     )
 
 
-def counts(database: Database) -> dict[str, int]:
-    """How many jobs there are in each state."""
-    with database.read() as session:
-        rows = session.execute(sa.select(Job.state, sa.func.count()).group_by(Job.state))
-        return {row[0]: row[1] for row in rows}
+_NUMBER = sa.func.count()
+_COUNTS = (
+    sa.select(sa.literal("done"), _NUMBER)
+    .select_from(Job)
+    .union_all(
+        sa.select(Job.state, _NUMBER)
+        .where(Job.state.in_([state for state in STATES if state != "done"]))
+        .group_by(Job.state)
+    )
+)
+
+
+def counts(session: Session) -> dict[str, int]:
+    """How many jobs there are in each state that any is in.
+
+    Nearly all are done. They are what the others leave of all, which SQLite counts by the page.
+    """
+    found = dict(session.execute(_COUNTS).tuples().all())
+    found["done"] = 2 * found["done"] - sum(found.values())
+    return {state: count for state, count in found.items() if count}

@@ -77,6 +77,11 @@ class Studio:
             self._lock.close()
             self._lock = None
 
+    @property
+    def asks_no_server(self) -> bool:
+        """Whether what is read comes from a file and from memory, and keeps nobody waiting."""
+        return self.database.is_sqlite and not self.base.studio.cache
+
     # Settings -----------------------------------------------------------------------------------
 
     def settings(self) -> Settings:

@@ -60,6 +60,7 @@ class Table(DeclarativeBase):
 
 _LISTED = ("deleted_at", "created_at", "id", "state", "mood", "key", "palette", "verdict", "bpm",
            "duration_s")  # fmt: skip
+_LISTED_OF_MOOD = ("deleted_at", "mood", *(c for c in _LISTED if c not in ("deleted_at", "mood")))
 
 
 class Track(Table):
@@ -71,10 +72,12 @@ class Track(Table):
 
     __tablename__ = "tracks"
     # All one filters and sorts by: a page of 10,000 is found without reading their rows. On SQLite
-    # also what one searches in, which may be longer than PostgreSQL takes into an index.
+    # also what one searches in, which may be longer than PostgreSQL takes into an index. By mood
+    # they are looked for most.
     __table_args__ = (
         sa.Index("ix_tracks_listed", *_LISTED, info={"only": "postgresql"}),
         sa.Index("ix_tracks_searched", *_LISTED, "search", info={"only": "sqlite"}),
+        sa.Index("ix_tracks_of_mood", *_LISTED_OF_MOOD),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -142,6 +145,7 @@ class JobStage(Table):
     """
 
     __tablename__ = "job_stages"
+    __table_args__ = (sa.Index("ix_job_stages_finished", "state", "finished_at"),)
 
     job_id: Mapped[str] = mapped_column(sa.ForeignKey("jobs.id"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)

@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -110,7 +110,13 @@ _LISTED = (
 )  # fmt: skip
 
 
+_NAMES = tuple(column.key for column in _LISTED)
 _ROWS = sa.select(*_LISTED).where(Track.id.in_(sa.bindparam("ids", expanding=True)))
+_ALL = sa.select(sa.func.count()).select_from(Track)
+# SQLite counts all rows by the page, and few are deleted.
+_THERE = sa.select(
+    _ALL.scalar_subquery() - _ALL.where(Track.deleted_at.is_not(None)).scalar_subquery()
+)
 
 
 def listing(
@@ -126,7 +132,8 @@ def listing(
 
     Raises InputError for a filter or sort that is unknown.
     """
-    conditions = _conditions(session, wanted or Filter())
+    wanted = wanted or Filter()
+    conditions = _conditions(session, wanted)
     limit, offset = max(1, min(limit, MOST_AT_ONCE)), max(0, offset)
     ids = session.scalars(
         sa.select(Track.id)
@@ -136,8 +143,11 @@ def listing(
         .offset(offset)
     ).all()
     if len(ids) < limit and (ids or not offset):  # the last page: nothing to count any more
-        return _rows(session, ids), offset + len(ids)
-    total = session.scalar(sa.select(sa.func.count()).select_from(Track).where(*conditions)) or 0
+        total = offset + len(ids)
+    elif len(conditions) == 1 and not wanted.deleted:
+        total = session.scalars(_THERE).one()
+    else:
+        total = session.scalars(_ALL.where(*conditions)).one()
     return _rows(session, ids), total
 
 
@@ -152,7 +162,8 @@ def _rows(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
     The ids are found in an index that holds all one filters and sorts by; only then are rows read,
     which lie far apart.
     """
-    found = {row.id: _listed(row._asdict()) for row in session.execute(_ROWS, {"ids": ids})}
+    rows = session.execute(_ROWS, {"ids": ids})
+    found = {row[0]: _listed(zip(_NAMES, row, strict=True)) for row in rows}
     return [found[i] for i in ids if i in found]
 
 
@@ -225,12 +236,12 @@ def tags(session: Session) -> list[dict[str, Any]]:
     return [{"tag": tag, "tracks": tracks} for tag, tracks in found]
 
 
-def _listed(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **row,
-        "version": version_of(row["updated_at"]),
-        **{name: told(row[name]) for name in ("created_at", "updated_at", "deleted_at")},
-    }
+def _listed(columns: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    track = dict(columns)
+    track["version"] = version_of(track["updated_at"])
+    for name in ("created_at", "updated_at", "deleted_at"):
+        track[name] = told(track[name])
+    return track
 
 
 def told(moment: datetime | None) -> str | None:
@@ -331,7 +342,7 @@ def view(
     )
     content = content_sha256(session, track)
     return {
-        **_listed({c.key: getattr(track, c.key) for c in _LISTED}),
+        **_listed((name, getattr(track, name)) for name in _NAMES),
         "content_sha256": content,
         "restorable_until": told(track.deleted_at + KEEP) if track.deleted_at else None,
         "facts": facts(track) if facts else track.facts,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lofi.studio import PREVIEW, Studio, access, jobs, once
-from lofi.web._who import IdempotencyKey, Reader, Route, TheStudio, Writer
+from lofi.web._who import IdempotencyKey, Reader, Route, TheStudio, Writer, at_once
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -132,6 +132,7 @@ class JobPage(BaseModel):
 
 
 @router.get("/jobs", summary="List jobs")
+@at_once
 def list_jobs(
     who: Reader,
     studio: TheStudio,
@@ -172,6 +173,7 @@ def preview_url(job_id: str) -> str:
 
 
 @router.get("/jobs/{job_id}", summary="Look at a job")
+@at_once
 def job(job_id: JobId, who: Reader, studio: TheStudio) -> JobView:
     """Its stages, progress, time left, and what went wrong with the remedy."""
     with studio.database.read() as session:

@@ -59,11 +59,11 @@ class _OfTheStudio:
     def collect(self) -> Iterator[Metric]:
         """The figures now."""
         studio = self._studio
-        states = jobs.counts(studio.database)
         with studio.database.read() as session:
+            states = jobs.counts(session)
             stages = figures.stage_seconds(session)
-            stored = figures.stored_bytes(session)
             workers = figures.workers(session, studio.base.work.dead_after_s)
+        stored = figures.stored_bytes(studio)
         yield InfoMetricFamily("lofi", "What runs.", {"version": __version__})
         in_state = GaugeMetricFamily("lofi_jobs", "Jobs in each state.", labels=["state"])
         for state in jobs.STATES:

@@ -156,7 +156,9 @@ class Status(BaseModel):
     workers: list[WorkerView]
     jobs: dict[str, int] = Field(description="How many there are in each state.")
     disk: Disk
-    stored_bytes: int = Field(description="Of all files of jobs, each counted once.")
+    stored_bytes: int = Field(
+        description="Of all files of jobs, each counted once; as of some seconds ago."
+    )
 
 
 @router.get("/status", summary="How the studio is doing")
@@ -166,15 +168,15 @@ def status(request: Request, who: Reader, studio: TheStudio) -> Status:
     disk = shutil.disk_usage(studio.folder)
     with studio.database.read() as session:
         workers = figures.workers(session, studio.base.work.dead_after_s)
-        stored = figures.stored_bytes(session)
+        states = jobs.counts(session)
     return Status(
         version=__version__,
         uptime_s=round(time.monotonic() - health.begun, 1),
         database="sqlite" if studio.database.is_sqlite else "postgresql",
         workers=[WorkerView(**worker) for worker in workers],
-        jobs=jobs.counts(studio.database),
+        jobs=states,
         disk=Disk(free_bytes=disk.free, total_bytes=disk.total),
-        stored_bytes=stored,
+        stored_bytes=figures.stored_bytes(studio),
     )
 
 

@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from lofi.studio import Studio, tracks
 from lofi.web._files import FILE_EXAMPLE, File, file_url
 from lofi.web._problems import ProblemError
-from lofi.web._who import Publisher, Reader, Route, TheStudio, Writer
+from lofi.web._who import Publisher, Reader, Route, TheStudio, Writer, at_once
 
 router = APIRouter(tags=["tracks"], route_class=Route)
 
@@ -228,6 +228,7 @@ Order = Literal["asc", "desc"]
 
 
 @router.get("/api/tracks", summary="Tracks, filtered and sorted")
+@at_once
 def list_tracks(
     request: Request,
     response: Response,
@@ -305,6 +306,7 @@ def list_tags(studio: TheStudio, _: Reader) -> Tags:
 
 
 @router.get("/api/tracks/{track_id}", summary="A track")
+@at_once
 def read_track(track_id: str, response: Response, studio: TheStudio, _: Reader) -> Track:
     """All that is known of a track; of a deleted one, too."""
     return told_track(studio, track_id, response)

@@ -40,7 +40,7 @@ def overview(request: Request, who: Visitor) -> Response:
             "views": _channel(session, "views"),
             "watched": _channel(session, "daily_watch_min"),
             "workers": figures.workers(session, studio.base.work.dead_after_s),
-            "stored": figures.stored_bytes(session),
+            "stored": figures.stored_bytes(studio),
         }
     return page(
         request,
