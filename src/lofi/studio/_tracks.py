@@ -135,20 +135,19 @@ def listing(
     wanted = wanted or Filter()
     conditions = _conditions(session, wanted)
     limit, offset = max(1, min(limit, MOST_AT_ONCE)), max(0, offset)
-    ids = session.scalars(
-        sa.select(Track.id)
-        .where(*conditions)
-        .order_by(*_order(sort, descending))
-        .limit(limit)
-        .offset(offset)
-    ).all()
-    if len(ids) < limit and (ids or not offset):  # the last page: nothing to count any more
-        total = offset + len(ids)
+    order = _order(sort, descending)
+    # The ids are found in an index that holds all one filters and sorts by; only then are rows
+    # read, which lie far apart.
+    ids = sa.select(Track.id).where(*conditions).order_by(*order).limit(limit).offset(offset)
+    rows = session.execute(sa.select(*_LISTED).where(Track.id.in_(ids)).order_by(*order))
+    found = [_listed(zip(_NAMES, row, strict=True)) for row in rows]
+    if len(found) < limit and (found or not offset):  # the last page: nothing to count any more
+        total = offset + len(found)
     elif len(conditions) == 1 and not wanted.deleted:
         total = session.scalars(_THERE).one()
     else:
         total = session.scalars(_ALL.where(*conditions)).one()
-    return _rows(session, ids), total
+    return found, total
 
 
 def some(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -157,11 +156,7 @@ def some(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _rows(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The tracks of some ids, in that order.
-
-    The ids are found in an index that holds all one filters and sorts by; only then are rows read,
-    which lie far apart.
-    """
+    """The tracks of some ids, in that order."""
     rows = session.execute(_ROWS, {"ids": ids})
     found = {row[0]: _listed(zip(_NAMES, row, strict=True)) for row in rows}
     return [found[i] for i in ids if i in found]
