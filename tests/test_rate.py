@@ -59,7 +59,9 @@ def test_every_mood_has_its_own_height():
         rates = [rated(band(above=h), bundle)["register"] for h in heights]
         means = [np.concatenate([band(above=h)[p].pitch for p in ("keys", "lead")]).mean()
                  for h in heights]  # fmt: skip
-        assert np.argmax(rates) == np.argmin([abs(m - middle) for m in means])
+        nearest_first = np.argsort([abs(m - middle) for m in means])
+        # However far off all of them are, one is nearer than the other.
+        assert np.all(np.diff(np.array(rates)[nearest_first]) < 0)
 
 
 def test_the_notes_of_another_key_are_heard():

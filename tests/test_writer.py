@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,20 @@ def test_a_melody_over_parts_that_are_kept_is_as_busy_as_one_that_is_free():
         heard = [notes_by_part(decode(decode_bars(i), 78)) for i in ids]
         counts.append(np.mean([len(h.get("lead", Notes.none())) for h in heard]) / bars)
     assert counts[1] < counts[0] + 1.5
+
+
+def test_chords_that_lie_an_octave_astray_are_moved(untrained: Path, monkeypatch):
+    bars, parts = 4, ("bass", "keys", "guitar")
+    brief = Brief(seed=5, mood="chill", key=Key.parse("G major"), parts=parts).settled()
+    heard = notes_by_part(compose(brief, bars=bars)[0])
+    astray = {p: replace(n, pitch=n.pitch + 12) for p, n in heard.items()}
+    there = {p: n for p, n in (heard | {"keys": astray["keys"]}).items() if p in parts}
+    monkeypatch.setattr("lofi.music._writer.notes_by_part", lambda _: there)
+    (found,), (choice,) = written(open_model(untrained), ("A", bars, parts), best_of=1)
+    assert choice["moved"] == {"keys": -12}
+    stop = bars * TICKS_PER_BAR
+    for part in parts:
+        assert same(found[part], clipped(heard[part].within(0, stop), stop))
 
 
 def test_a_stretch_fuller_than_its_mood_is_worth_less():

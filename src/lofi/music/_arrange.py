@@ -44,7 +44,9 @@ _LATE_ODDS = 0.6  # a layer of the intro waits for its second half
 _LEAVE_ODDS = 0.4  # the drums leave the outro half way
 _CRASH_ODDS = 0.5
 _SOFTEST, _LOUDEST = 8, 124
-TOUCH = 3.5  # how far a player's velocities spread at least
+TOUCH = 3.5  # how far a player's velocities usually spread, swelling aside
+_TOUCH_VARIES = 0.3  # standard deviation of its logarithm from player to player
+_SLIPS = 0.03  # share of the velocities that tell nothing of the player
 _SWAY_MS, _MOST_ASTRAY_MS = 3.0, 10.0  # of the band, and of a player in it
 _ROLL_TICKS = 14  # the last chord is rolled from below, this much from voice to voice
 # A part of the kit that another may stand in for when a section returns, and what it is told as.
@@ -430,26 +432,45 @@ def _played(parts: dict[str, Notes], plan: Plan, seed: int) -> dict[str, Notes]:
 def touched(velocity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Velocities (n,) of one player, as they were before the tokens rounded them to one of eight.
 
-    Each is drawn from the normal distribution of all, within the range that its token stands for.
-    The middle of that range would make two players of one who is heard at its edge. The rounding
-    is taken off the spread: Sheppard, "On the calculation of the most probable values of
-    frequency-constants", Proceedings of the London Mathematical Society 29 (1898).
+    Each is drawn from the normal distribution that most likely is the player's, within the range
+    that its token stands for. The middle of that range would make two players of one who is heard
+    at its edge.
     """
-    spread = max(TOUCH, math.sqrt(max(0.0, velocity.var() - VELOCITY_STEP**2 / 12)))
-    heard = NormalDist(float(velocity.mean()), spread)
+    player = NormalDist(*_likeliest(velocity))
     drawn = []
     for middle, chance in zip(velocity.tolist(), rng.random(len(velocity)).tolist(), strict=True):
         low, high = middle - VELOCITY_STEP / 2, middle + VELOCITY_STEP / 2
-        below, above = heard.cdf(low), heard.cdf(high)
+        below, above = player.cdf(low), player.cdf(high)
         place = min(max(below + chance * (above - below), 1e-9), 1 - 1e-9)
-        drawn.append(min(max(heard.inv_cdf(place), low), high))
+        drawn.append(min(max(player.inv_cdf(place), low), high))
     return np.array(drawn)
+
+
+_erf = np.vectorize(math.erf, otypes=[float])
+
+
+def _likeliest(velocity: np.ndarray) -> tuple[float, float]:
+    """Mean and spread of a player's velocities, by what the tokens tell and by what is usual.
+
+    Two neighbouring tokens tell nothing of the spread, which is then the usual one.
+    """
+    half = VELOCITY_STEP / 2
+    means = np.median(velocity) + np.linspace(-VELOCITY_STEP, VELOCITY_STEP, 33)
+    spreads = np.geomspace(TOUCH / 2, 8 * TOUCH, 25)
+    heard, count = np.unique(velocity, return_counts=True)
+    away = (heard[:, None] + [-half, half] - means[:, None, None, None]) / spreads[:, None, None]
+    within = np.diff(_erf(away / math.sqrt(2)))[..., 0] / 2  # (means, spreads, tokens)
+    chance = (1 - _SLIPS) * within + _SLIPS / 8
+    likely = np.log(chance) @ count - (np.log(spreads / TOUCH) / _TOUCH_VARIES) ** 2 / 2
+    i, j = np.unravel_index(likely.argmax(), likely.shape)
+    return float(means[i]), float(spreads[j])
 
 
 def unrounded(velocity: np.ndarray) -> np.ndarray:
     """Velocities (n,) of one player, drawn together by what rounding and touch add to their spread.
 
-    Sheppard's correction, as in `touched`; by a fifth at most.
+    By a fifth at most. After Sheppard, "On the calculation of the most probable values of
+    frequency-constants", Proceedings of the London Mathematical Society 29 (1898).
     """
     heard, added = velocity.var(), VELOCITY_STEP**2 / 12 + TOUCH**2
     keep = math.sqrt(max(0.0, 1 - added / heard)) if heard else 1.0

@@ -29,6 +29,7 @@ _WEIGHTS = {
     "backbeat": 0.04,
     "touch": 0.15,
 }
+CHORDAL = ("keys", "guitar", "pad")  # the parts that play chords
 _CLEAR = 0.06  # so much nearer than every other, and a key is beyond doubt
 _RUBS = 0.3  # share of the time in which parts rub against each other that is worth nothing
 
@@ -101,7 +102,7 @@ def closeness(part: str, notes: int, bars: int, level: int) -> float:
 
 def height_of(parts: dict[str, Notes]) -> float | None:
     """The mean pitch of the parts that play chords; None if none does."""
-    pitches = [parts[p].pitch for p in ("keys", "guitar", "pad") if p in parts and len(parts[p])]
+    pitches = [parts[p].pitch for p in CHORDAL if p in parts and len(parts[p])]
     return float(np.concatenate(pitches).mean()) if pitches else None
 
 
@@ -135,13 +136,13 @@ def _presence(parts: dict[str, Notes], bars: int) -> float:
 
 
 def _register(pitched: dict[str, Notes], bundle: str) -> float:
-    """1 in the middle of the mood's range, 0 at its edges."""
+    """1 in the middle of the mood's range, a third at its edges."""
     upper = [n.pitch for name, n in pitched.items() if name != "bass"]
     if not upper:
         return 1.0
     low, high = BUNDLES[bundle].register
     astray = abs(float(np.concatenate(upper).mean()) - (low + high) / 2)
-    return max(0.0, 1 - 2 * astray / (high - low))
+    return float(np.exp(-2 * astray / (high - low)))
 
 
 def _fullness(parts: dict[str, Notes], bars: int, bundle: str) -> float:

@@ -17,7 +17,7 @@ from lofi.brief import PARTS, Plan, Section, subseed
 from lofi.music._engine import Model
 from lofi.music._grammar import Kept, Stretch, kept_in
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT, add_track
-from lofi.music._rate import height_of, rate
+from lofi.music._rate import CHORDAL, height_of, rate
 from lofi.music._recognise import Notes, notes_by_part
 from lofi.music._sample import Job, Sampling, sample
 from lofi.music._theory import Chord
@@ -250,6 +250,7 @@ class Writer:
         ratings = [rated(notes) for notes in played]
         best = self._least_copied(task, played, ratings)
         notes, taken = self._mixed(task, played, best, ratings, rated)
+        notes, moved = self._in_place(task, notes, rated)
         self.choices.append(
             {
                 "section": task.name,
@@ -258,6 +259,7 @@ class Writer:
                 "written": [p for p in task.parts if p not in task.kept],
                 "chosen": best,
                 "taken": taken,
+                "moved": moved,
                 "ratings": [{k: round(v, 3) for k, v in r.items()} for r in ratings],
             }
         )
@@ -313,6 +315,30 @@ class Writer:
                     taken[part] = i
                     break
         return notes, taken
+
+    def _in_place(
+        self,
+        task: _Task,
+        notes: dict[str, Notes],
+        rated: Callable[[dict[str, Notes]], dict[str, float]],
+    ) -> tuple[dict[str, Notes], dict[str, int]]:
+        """The chords in another octave where that is better: by how many semitones each part."""
+        moved: dict[str, int] = {}
+        total = rated(notes)["total"]
+        for part in CHORDAL:
+            if part not in task.parts or part in task.kept or not len(notes[part]):
+                continue
+            n, low, high = notes[part], PARTS[part].low, PARTS[part].high
+            for semitones in (-12, 12):
+                if low <= n.pitch.min() + semitones and n.pitch.max() + semitones <= high:
+                    tried = notes | {
+                        part: Notes(n.onset, n.length, n.pitch + semitones, n.velocity)
+                    }
+                    worth = rated(tried)["total"]
+                    if worth >= total + MIXED_FOR:
+                        notes, total, moved[part] = tried, worth, semitones
+                        break
+        return notes, moved
 
 
 def _stretches(order: Order, piece_bars: int) -> list[tuple[int, _Task]]:
