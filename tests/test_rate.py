@@ -64,6 +64,20 @@ def test_every_mood_has_its_own_height():
         assert np.all(np.diff(np.array(rates)[nearest_first]) < 0)
 
 
+def test_every_mood_has_its_own_lilt():
+    sixteenth = TICKS_PER_BEAT // 4
+
+    def lilt(every: int, first: int, bundle: str) -> float:
+        onset = np.arange(first, 16 * BARS, every) * sixteenth
+        keys = Notes(*(np.full_like(onset, v) if v else onset for v in (0, 100, 60, 60)))
+        return rated({"keys": keys}, bundle)["lilt"]
+
+    for bundle in BUNDLES:  # eighths: half of them off the beat; quarters: none; off beats: all
+        on, both, off = (lilt(*steps, bundle) for steps in ((4, 0), (2, 0), (4, 2)))
+        assert off == 0
+        assert (on > both) == (bundle == "sleep")
+
+
 def test_the_notes_of_another_key_are_heard():
     for seed in range(6):
         parts = notes_by_part(compose(Brief(seed=seed).settled(), bars=8)[0])

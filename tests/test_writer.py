@@ -139,7 +139,7 @@ def test_chords_that_lie_an_octave_astray_are_moved(untrained: Path, monkeypatch
         assert same(found[part], clipped(heard[part].within(0, stop), stop))
 
 
-def test_a_stretch_fuller_than_its_mood_is_worth_less():
+def test_a_stretch_fuller_or_emptier_than_its_mood_is_worth_less():
     def fullness(notes_per_beat: int, mood: str) -> float:
         onset = np.arange(0, 2 * TICKS_PER_BAR, TICKS_PER_BAR // 4 // notes_per_beat)
         keys = Notes(
@@ -148,9 +148,10 @@ def test_a_stretch_fuller_than_its_mood_is_worth_less():
         chords = [Chord.parse(c) for c in LOOP[:4]]
         return rate({"keys": keys}, chords, Key.parse("G major"), {"keys": 2}, 2, mood)["fullness"]
 
-    assert fullness(1, "sleep") == fullness(4, "melancholic") == fullness(8, "upbeat") == 1
+    assert fullness(2, "sleep") == fullness(4, "melancholic") == fullness(8, "upbeat") == 1
     assert 0 < fullness(6, "melancholic") < 1
     assert fullness(8, "melancholic") == fullness(6, "sleep") == 0
+    assert fullness(1, "upbeat") < fullness(1, "melancholic") < fullness(1, "sleep")
 
 
 def test_the_bar_in_which_the_piece_ends_does_not_count(untrained: Path, monkeypatch):

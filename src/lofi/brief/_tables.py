@@ -13,7 +13,8 @@ class Bundle:
     bpm; `density` in notes per beat over all parts; `velocity` as the mean of the pitched parts;
     `register` as the mean MIDI pitch of the parts above the bass.
     `major_share` is how much of the music of this mood stands in major, `ghosts` how many of the
-    drummer's strokes on the snare are but half as loud as the loud ones: the median.
+    drummer's strokes on the snare are but half as loud as the loud ones, `off_beat` how many of the
+    sixteenths on which the other players begin a note lie off the beat: the medians.
     """
 
     major_share: float
@@ -22,16 +23,17 @@ class Bundle:
     velocity: tuple[int, int]
     register: tuple[int, int]
     ghosts: float
+    off_beat: float
 
 
 # Six bundles can be told apart by measurement; the twelve names below are shades of them.
 BUNDLES: dict[str, Bundle] = {
-    "chill": Bundle(0.4, (72, 84), (5.0, 8.0), (64, 80), (60, 67), 0.34),
-    "melancholic": Bundle(0.0, (60, 74), (3.4, 6.0), (50, 62), (56, 63), 0.46),
-    "upbeat": Bundle(1.0, (84, 96), (7.0, 11.0), (74, 92), (62, 70), 0.39),
-    "dreamy": Bundle(1.0, (64, 76), (3.4, 6.0), (50, 64), (64, 73), 0.35),
-    "focus": Bundle(0.3, (76, 88), (5.2, 8.0), (56, 70), (59, 66), 0.05),
-    "sleep": Bundle(0.7, (50, 64), (1.6, 3.6), (38, 54), (57, 68), 0.55),
+    "chill": Bundle(0.4, (72, 84), (5.0, 8.0), (64, 80), (60, 67), 0.34, 0.55),
+    "melancholic": Bundle(0.0, (60, 74), (3.4, 6.0), (50, 62), (56, 63), 0.46, 0.50),
+    "upbeat": Bundle(1.0, (84, 96), (7.0, 11.0), (74, 92), (62, 70), 0.39, 0.61),
+    "dreamy": Bundle(1.0, (64, 76), (3.4, 6.0), (50, 64), (64, 73), 0.35, 0.53),
+    "focus": Bundle(0.3, (76, 88), (5.2, 8.0), (56, 70), (59, 66), 0.05, 0.53),
+    "sleep": Bundle(0.7, (50, 64), (1.6, 3.6), (38, 54), (57, 68), 0.55, 0.23),
 }
 
 

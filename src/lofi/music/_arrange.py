@@ -106,29 +106,14 @@ def _laid_out(draft: Draft, written: Written) -> dict[str, Notes]:
                 start = (order.section.start_bar + offset) * TICKS_PER_BAR
                 moved = Notes(n.onset + start, n.length, n.pitch, n.velocity)
                 columns.setdefault(name, []).append(moved)
-    return {name: joined(found) for name, found in columns.items()}
-
-
-def joined(found: Sequence[Notes]) -> Notes:
-    """All these notes, by onset."""
-    onset, length, pitch, velocity = (
-        np.concatenate([getattr(n, f) for n in found])
-        for f in ("onset", "length", "pitch", "velocity")
-    )
-    order = np.lexsort((pitch, onset))
-    return Notes(onset[order], length[order], pitch[order], velocity[order])
-
-
-def only(notes: Notes, which: np.ndarray) -> Notes:
-    """The notes that a mask (n,) of bool picks."""
-    return Notes(*(getattr(notes, f)[which] for f in ("onset", "length", "pitch", "velocity")))
+    return {name: Notes.joined(found) for name, found in columns.items()}
 
 
 def _without(notes: Notes, start: int, stop: int) -> Notes:
     """The notes, none beginning in [start, stop) ticks, none ringing into it."""
     inside = (notes.onset >= start) & (notes.onset < stop)
-    before = only(notes, notes.onset < start)
-    return joined([clipped(before, start), only(notes, ~inside & (notes.onset >= start))])
+    before = notes.only(notes.onset < start)
+    return Notes.joined([clipped(before, start), notes.only(~inside & (notes.onset >= start))])
 
 
 class _Arranger:
@@ -310,11 +295,11 @@ class _Arranger:
         first = first_mark(closing)
         stop = (bar + 1) * TICKS_PER_BAR
         left = _without(drums, ticks[first] - 10, stop) if first < STEPS else drums
-        return joined([left, Notes(*np.array(rows, np.int64).reshape(-1, 4).T)])
+        return Notes.joined([left, Notes(*np.array(rows, np.int64).reshape(-1, 4).T)])
 
     def _add(self, name: str, rows: list[tuple[int, int, int, int]]) -> None:
         new = Notes(*np.array(rows, np.int64).T)
-        self.parts[name] = joined([self.parts[name], new]) if name in self.parts else new
+        self.parts[name] = Notes.joined([self.parts[name], new]) if name in self.parts else new
 
     # The end
 
@@ -523,4 +508,4 @@ def _followed(given: Notes, new: Notes) -> Notes:
         ends = (given.onset + given.length)[given.pitch == pitch]
         if len(ends):
             free &= (new.pitch != pitch) | (new.onset >= ends.max())
-    return joined([given, only(new, free)])
+    return Notes.joined([given, new.only(free)])

@@ -9,7 +9,7 @@ import numpy as np
 from lofi.brief import BUNDLES, Key
 from lofi.music._midi import TICKS_PER_BAR, TICKS_PER_BEAT
 from lofi.music._recognise import HALF_BAR, Notes, key_clarity
-from lofi.music._statistics import clash_share, ghost_share
+from lofi.music._statistics import clash_share, ghost_share, off_beat_share
 from lofi.music._theory import Chord
 from lofi.music._tokens import DENSITY_EDGES, density_level
 
@@ -28,6 +28,7 @@ _WEIGHTS = {
     "line": 0.1,
     "backbeat": 0.04,
     "touch": 0.15,
+    "lilt": 0.1,
 }
 CHORDAL = ("keys", "guitar", "pad")  # the parts that play chords
 _CLEAR = 0.06  # so much nearer than every other, and a key is beyond doubt
@@ -50,11 +51,12 @@ def rate(
     sound a semitone apart. key: how clearly the notes are those of the key. density: how near each
     part is to the density asked, nothing for one that is silent. presence: beats in which something
     sounds, times half bars with a drum where there are drums. register: how near the pitch above
-    the bass is to the mood's. fullness: whether all parts together play no more than the mood does.
-    continuity: how near the chords lie to `height`, the mean pitch of the stretch before (1 if
-    there was none). variety: bars of the melody that are not all alike. line: how far the melody
+    the bass is to the mood's. fullness: whether all parts together play about as much as the mood
+    does. continuity: how near the chords lie to `height`, the mean pitch of the stretch before (1
+    if there was none). variety: bars of the melody that are not all alike. line: how far the melody
     goes by steps. backbeat: second and fourth beats with a snare, where drums are asked for that
-    are not sparse. touch: how near the share of the drummer's soft strokes is to the mood's.
+    are not sparse. touch: how near the share of the drummer's soft strokes is to the mood's. lilt:
+    how near the share of the others' onsets off the beat is to the mood's.
     """
     pitched = {name: n for name, n in parts.items() if name != "drums" and len(n)}
     lead = parts.get("lead")
@@ -82,6 +84,7 @@ def rate(
         "line": _singable(lead) if lead is not None else 1.0,
         "backbeat": _backbeat(parts["drums"], bars) if levels.get("drums", 0) > 1 else 1.0,
         "touch": _touch(parts.get("drums"), bundle),
+        "lilt": _lilt(list(pitched.values()), bundle),
     }
     figures["total"] = sum(weight * figures[name] for name, weight in _WEIGHTS.items())
     return figures
@@ -146,10 +149,11 @@ def _register(pitched: dict[str, Notes], bundle: str) -> float:
 
 
 def _fullness(parts: dict[str, Notes], bars: int, bundle: str) -> float:
-    """1 up to the middle of the mood's range of notes per beat, 0 from half that range above it."""
+    """1 in the lower half of the mood's range of notes per beat, 0 that range away from it."""
     low, high = BUNDLES[bundle].density
-    beyond = sum(len(n) for n in parts.values()) / (4 * bars) - (low + high) / 2
-    return min(1.0, max(0.0, 1 - beyond / (high - low)))
+    notes = sum(len(n) for n in parts.values()) / (4 * bars)
+    beyond = max(notes - (low + high) / 2, low - notes, 0.0)
+    return max(0.0, 1 - beyond / (high - low))
 
 
 # Of a melodic interval by semitones: steps above all, then thirds, notes repeated, fourths, leaps.
@@ -166,6 +170,12 @@ def _touch(drums: Notes | None, bundle: str) -> float:
     """1 at the mood's share of ghost strokes, 0 half of them off; 0.5 where nothing tells."""
     share = ghost_share(drums) if drums is not None else float("nan")
     return 0.5 if np.isnan(share) else max(0.0, 1 - 2 * abs(share - BUNDLES[bundle].ghosts))
+
+
+def _lilt(parts: Sequence[Notes], bundle: str) -> float:
+    """1 at the mood's share of onsets off the beat, 0 a quarter of all off; 0.5 for no onsets."""
+    share = off_beat_share(Notes.joined(parts))
+    return 0.5 if np.isnan(share) else max(0.0, 1 - 4 * abs(share - BUNDLES[bundle].off_beat))
 
 
 def _backbeat(drums: Notes, bars: int) -> float:

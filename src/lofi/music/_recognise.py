@@ -13,6 +13,7 @@ Figures of all of them: `benchmarks/recognisers.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, pairwise
@@ -133,10 +134,24 @@ class Notes:
         """No notes."""
         return cls(*(np.zeros(0, np.int64) for _ in range(4)))
 
+    @classmethod
+    def joined(cls, several: Sequence[Notes]) -> Notes:
+        """All these notes as one, by onset and pitch."""
+        if not several:
+            return cls.none()
+        onset, length, pitch, velocity = (
+            np.concatenate([getattr(n, f) for n in several])
+            for f in ("onset", "length", "pitch", "velocity")
+        )
+        return cls(onset, length, pitch, velocity).only(np.lexsort((pitch, onset)))
+
+    def only(self, which: np.ndarray | slice) -> Notes:
+        """The notes that a mask, indices in order, or a slice picks."""
+        return Notes(self.onset[which], self.length[which], self.pitch[which], self.velocity[which])
+
     def within(self, start: int, stop: int) -> Notes:
         """The notes that begin in [start, stop) ticks."""
-        a, b = np.searchsorted(self.onset, [start, stop])
-        return Notes(self.onset[a:b], self.length[a:b], self.pitch[a:b], self.velocity[a:b])
+        return self.only(slice(*np.searchsorted(self.onset, [start, stop])))
 
     def __len__(self) -> int:
         return len(self.onset)

@@ -24,7 +24,7 @@ from lofi.brief import (
     subseed,
 )
 from lofi.music._analysis import hear_chords, measure
-from lofi.music._arrange import Draft, joined, only
+from lofi.music._arrange import Draft
 from lofi.music._band import unswung
 from lofi.music._midi import (
     TICKS_PER_BAR,
@@ -181,7 +181,7 @@ def _written(source: Source, part: str, first_bar: int, bars: int) -> Notes:
     )
     inside = onset < bars * TICKS_PER_BAR
     found = Notes(onset, np.maximum(step, end - onset), n.pitch, n.velocity)
-    return clipped(only(found, inside), bars * TICKS_PER_BAR)
+    return clipped(found.only(inside), bars * TICKS_PER_BAR)
 
 
 def brief_for(source: Source | Outline, asked: Brief, *, vary: bool) -> Brief:
@@ -354,7 +354,7 @@ def _bed(source: Source, section: Section, symbols: Sequence[str]) -> dict[str, 
                 Notes(notes.onset + t, notes.length, notes.pitch, notes.velocity) for t in times
             ]
             stop = section.bars * TICKS_PER_BAR
-            kept[part] = clipped(joined(rounds).within(0, stop), stop)
+            kept[part] = clipped(Notes.joined(rounds).within(0, stop), stop)
     return kept
 
 

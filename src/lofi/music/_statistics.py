@@ -245,9 +245,9 @@ def statistics(score: symusic.Score) -> dict[str, float]:
     """
     parts = _checked(score)
     found = dict.fromkeys(FIGURES, math.nan)
-    pitched = _joined([n for name, n in parts.items() if name != "drums"])
+    pitched = Notes.joined([n for name, n in parts.items() if name != "drums"])
     drums = parts.get("drums")
-    found |= _silence(_joined(list(parts.values())))
+    found |= _silence(Notes.joined(list(parts.values())))
     if len(pitched):
         found |= _pitch(pitched)
         played = [n for name, n in parts.items() if name != "drums" and len(n)]
@@ -272,21 +272,6 @@ def _checked(score: symusic.Score) -> dict[str, Notes]:
         if len(notes) and (bars := int(_bar(notes)[-1]) + 1) > MAX_BARS:
             raise ValueError(f"{bars:,} bars: at most {MAX_BARS:,} are measured")
     return parts
-
-
-def _joined(several: list[Notes]) -> Notes:
-    """The notes of several parts as one, by onset and pitch."""
-    if not several:
-        return Notes(*(np.zeros(0, np.int64) for _ in range(4)))
-    columns = [
-        np.concatenate([getattr(n, k) for n in several])
-        for k in ("onset", "length", "pitch", "velocity")
-    ]
-    return _taken(Notes(*columns), np.lexsort((columns[2], columns[0])))
-
-
-def _taken(notes: Notes, which: np.ndarray) -> Notes:
-    return Notes(notes.onset[which], notes.length[which], notes.pitch[which], notes.velocity[which])
 
 
 def _step(ticks: np.ndarray) -> np.ndarray:
@@ -374,7 +359,6 @@ def _rhythm(notes: Notes) -> dict[str, float]:
     grid = _grid(notes)
     bars = len(grid)
     by_position = grid.sum(0)
-    on_beat = by_position[::STEPS_PER_BEAT].sum()
     gaps = np.diff(np.flatnonzero(grid))
     # Of all pairs of bars, those that differ on a step are those of one bar with an onset there
     # and one without.
@@ -387,7 +371,7 @@ def _rhythm(notes: Notes) -> dict[str, float]:
         "groove_consistency_all_bars": (
             float(1 - differing / (pairs * STEPS_PER_BAR)) if pairs else math.nan
         ),
-        "off_beat_share": float(1 - on_beat / by_position.sum()),
+        "off_beat_share": off_beat_share(notes),
         "inter_onset_entropy": (
             float(_entropy(np.bincount(np.minimum(gaps, STEPS_PER_BAR)))) if len(gaps) else math.nan
         ),
@@ -411,6 +395,12 @@ def _silence(notes: Notes) -> dict[str, float]:
         "empty_beat_share": float((change.cumsum()[first[0] : -1] == 0).mean()),
         "longest_silence": float(silence.max(initial=0) / TICKS_PER_BEAT),
     }
+
+
+def off_beat_share(notes: Notes) -> float:
+    """The share of the onsets, one for each sixteenth, off the beat; NaN for none."""
+    places = np.unique(_step(notes.onset))
+    return _mean(places % STEPS_PER_BEAT != 0)
 
 
 def ghost_share(drums: Notes) -> float:
@@ -452,13 +442,13 @@ def _split(parts: dict[str, Notes]) -> tuple[Notes, Notes]:
     pitched = {name: n for name, n in parts.items() if name != "drums"}
     enough = [n for n in ("lead", *_CHORD_PARTS) if len(pitched.get(n, ())) >= _MIN_MELODY]
     if not enough:
-        return _joined([]), _joined([])
+        return Notes.none(), Notes.none()
     singer = pitched.pop(enough[0])
     line = _skyline(singer)
     rest = list(pitched.values())
     if enough[0] != "lead":
-        rest.append(_taken(singer, np.setdiff1d(np.arange(len(singer)), line)))
-    return _taken(singer, line), _joined(rest)
+        rest.append(singer.only(np.setdiff1d(np.arange(len(singer)), line)))
+    return singer.only(line), Notes.joined(rest)
 
 
 def _skyline(notes: Notes) -> np.ndarray:
@@ -591,12 +581,12 @@ def diversity(scores: Iterable[symusic.Score]) -> dict[str, float]:
     shapes: list[tuple[np.ndarray, np.ndarray]] = []
     for score in scores:
         parts = _checked(score)
-        pitched = _joined([n for name, n in parts.items() if name != "drums"])
+        pitched = Notes.joined([n for name, n in parts.items() if name != "drums"])
         played = [_digest(content) for content in _bar_contents(pitched)]
         bar_count += len(played)
         # A piece counts once for a bar or a window, however often it repeats it.
         bars.update(set(played))
-        windows.update({_digest(w) for w in _windows(parts.get("lead", _joined([])))})
+        windows.update({_digest(w) for w in _windows(parts.get("lead", Notes.none()))})
         if len(pitched) >= 3:
             shapes.append(_shapes(pitched))
     likeness = _likeness(shapes)
@@ -630,7 +620,7 @@ def _bar_contents(notes: Notes) -> Iterator[np.ndarray]:
 
 def _windows(lead: Notes) -> Iterator[np.ndarray]:
     """Of every eight bars in a row of the lead: the steps and intervals of its skyline."""
-    line = _taken(lead, _skyline(lead))
+    line = lead.only(_skyline(lead))
     if not len(line):
         return
     step, bar = _step(line.onset), _bar(line)
