@@ -16,7 +16,8 @@ from starlette.background import BackgroundTask
 from lofi.brief import InputError
 from lofi.studio import ConflictError, Studio, analytics, experiments, once
 from lofi.web._jobs import replayed
-from lofi.web._who import IdempotencyKey, Publisher, Reader, Route, TheStudio, Writer
+from lofi.web._route import IdempotencyKey, Route
+from lofi.web._who import Publisher, Reader, TheStudio, Writer
 
 router = APIRouter(route_class=Route)
 

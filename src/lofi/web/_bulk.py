@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lofi.brief import InputError
 from lofi.studio import Studio, jobs, once, tracks
 from lofi.web._jobs import replayed
-from lofi.web._who import IdempotencyKey, Publisher, Route, TheStudio, Writer
+from lofi.web._route import IdempotencyKey, Route
+from lofi.web._who import Publisher, TheStudio, Writer
 
 router = APIRouter(prefix="/api/tracks", tags=["tracks"], route_class=Route)
 

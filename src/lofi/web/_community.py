@@ -8,7 +8,8 @@ from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from lofi.studio import Studio, community
-from lofi.web._who import Publisher, Reader, Route, TheStudio, Writer
+from lofi.web._route import Route
+from lofi.web._who import Publisher, Reader, TheStudio, Writer
 
 router = APIRouter(prefix="/api/comments", tags=["community"], route_class=Route)
 

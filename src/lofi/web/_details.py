@@ -16,8 +16,9 @@ from lofi.studio import details, once, remakes
 from lofi.web._files import disposition, matches
 from lofi.web._jobs import JOB_URL, replayed
 from lofi.web._orders import NAME, Ordered, Word, named
+from lofi.web._route import IdempotencyKey, Route
 from lofi.web._tracks import Track, told_track
-from lofi.web._who import IdempotencyKey, Reader, Route, TheStudio, Writer
+from lofi.web._who import Reader, TheStudio, Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

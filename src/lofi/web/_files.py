@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lofi.studio import Studio, tracks
 from lofi.web._problems import problem
-from lofi.web._who import Reader, Route, TheStudio
+from lofi.web._route import Route
+from lofi.web._who import Reader, TheStudio
 
 router = APIRouter(tags=["files"], route_class=Route)
 

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lofi.studio import PREVIEW, Studio, access, jobs, once
-from lofi.web._who import IdempotencyKey, Reader, Route, TheStudio, Writer, at_once
+from lofi.web._route import IdempotencyKey, Route, at_once
+from lofi.web._who import Reader, TheStudio, Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

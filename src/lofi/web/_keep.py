@@ -15,7 +15,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from lofi.studio import Finding, Studio, access, examine, keeping
 from lofi.web._files import disposition
 from lofi.web._problems import FieldProblem, ProblemError
-from lofi.web._who import COOKIE, Admin, Reader, Route, TheStudio, attempt, give_cookie
+from lofi.web._route import Route
+from lofi.web._who import COOKIE, Admin, Reader, TheStudio, attempt, give_cookie
 
 router = APIRouter(prefix="/api", tags=["studio"], route_class=Route)
 

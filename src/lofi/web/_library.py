@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from lofi.brief import AMBIENCES, BUNDLES, MOODS, PALETTES, TEMPLATES, InputError
 from lofi.studio import BusyError, judge_upload, models
 from lofi.web._problems import ProblemError
-from lofi.web._who import Reader, Route, TheStudio, Writer
+from lofi.web._route import Route
+from lofi.web._who import Reader, TheStudio, Writer
 
 router = APIRouter(route_class=Route)
 

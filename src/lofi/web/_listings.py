@@ -8,8 +8,9 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from lofi.studio import listings, preflight, tracks
+from lofi.web._route import Route
 from lofi.web._tracks import STALE, IfMatch, refusing_stale, version_of
-from lofi.web._who import Reader, Route, TheStudio, Writer
+from lofi.web._who import Reader, TheStudio, Writer
 
 router = APIRouter(tags=["listings"], route_class=Route)
 

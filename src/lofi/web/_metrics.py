@@ -19,7 +19,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from lofi import __version__
 from lofi.studio import Studio, figures, jobs
-from lofi.web._who import Reader, Route
+from lofi.web._route import Route
+from lofi.web._who import Reader
 
 router = APIRouter(tags=["studio"], route_class=Route)
 

@@ -41,7 +41,8 @@ from lofi.brief import (
 )
 from lofi.studio import Studio, access, jobs, once, prompts
 from lofi.web._jobs import JOB_URL, JobId, replayed
-from lofi.web._who import IdempotencyKey, Route, TheStudio, Writer
+from lofi.web._route import IdempotencyKey, Route
+from lofi.web._who import TheStudio, Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -14,7 +14,8 @@ from lofi.studio import BusyError, presets, prompts
 from lofi.web._library import shown
 from lofi.web._orders import TrackOrder
 from lofi.web._problems import ProblemError
-from lofi.web._who import Reader, Route, TheStudio, Writer
+from lofi.web._route import Route
+from lofi.web._who import Reader, TheStudio, Writer
 
 router = APIRouter(prefix="/api", route_class=Route)
 

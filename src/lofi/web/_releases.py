@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from lofi.studio import Studio, access, accounts, once, releases, uploads
 from lofi.web import _consent
 from lofi.web._jobs import Failure, replayed
-from lofi.web._who import Admin, IdempotencyKey, Publisher, Reader, Route, TheStudio
+from lofi.web._route import IdempotencyKey, Route
+from lofi.web._who import Admin, Publisher, Reader, TheStudio
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

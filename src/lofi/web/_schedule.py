@@ -12,7 +12,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from lofi.brief import InputError
 from lofi.studio import Studio, calendar, once, slots, upcoming
 from lofi.web._jobs import replayed
-from lofi.web._who import IdempotencyKey, Publisher, Reader, Route, TheStudio
+from lofi.web._route import IdempotencyKey, Route
+from lofi.web._who import Publisher, Reader, TheStudio
 
 router = APIRouter(tags=["schedule"], route_class=Route)
 

@@ -16,7 +16,8 @@ from lofi import __version__
 from lofi.brief import InputError
 from lofi.studio import WRITABLE, Settings, Studio, access, events, figures, jobs
 from lofi.web._problems import ProblemError
-from lofi.web._who import Admin, Reader, Route, TheStudio
+from lofi.web._route import Route
+from lofi.web._who import Admin, Reader, TheStudio
 
 router = APIRouter(prefix="/api", tags=["studio"], route_class=Route)
 

@@ -14,7 +14,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from lofi.studio import Studio, tracks
 from lofi.web._files import FILE_EXAMPLE, File, file_url
 from lofi.web._problems import ProblemError
-from lofi.web._who import Publisher, Reader, Route, TheStudio, Writer, at_once
+from lofi.web._route import Route, at_once
+from lofi.web._who import Publisher, Reader, TheStudio, Writer
 
 router = APIRouter(tags=["tracks"], route_class=Route)
 

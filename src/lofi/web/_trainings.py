@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from lofi.studio import BusyError, Studio, data_set, hear, models, spread, trainings
 from lofi.web._files import disposition
 from lofi.web._problems import ProblemError
-from lofi.web._who import Admin, Reader, Route, TheStudio
+from lofi.web._route import Route
+from lofi.web._who import Admin, Reader, TheStudio
 
 router = APIRouter(prefix="/api", route_class=Route)
 
