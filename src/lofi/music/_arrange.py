@@ -445,7 +445,7 @@ def _likeliest(velocity: np.ndarray) -> tuple[float, float]:
     heard, count = np.unique(velocity, return_counts=True)
     away = (heard[:, None] + [-half, half] - means[:, None, None, None]) / spreads[:, None, None]
     within = np.diff(_erf(away / math.sqrt(2)))[..., 0] / 2  # (means, spreads, tokens)
-    chance = (1 - _SLIPS) * within + _SLIPS / 8
+    chance = (1 - _SLIPS) * within + _SLIPS / (128 // VELOCITY_STEP)
     likely = np.log(chance) @ count - (np.log(spreads / TOUCH) / _TOUCH_VARIES) ** 2 / 2
     i, j = np.unravel_index(likely.argmax(), likely.shape)
     return float(means[i]), float(spreads[j])

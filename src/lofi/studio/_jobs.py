@@ -335,6 +335,10 @@ def explained(error: str | None) -> dict[str, str] | None:
     return {"cause": cause, "remedy": remedy}
 
 
+_DONE = JobStage.state == "done"
+_paces: WeakKeyDictionary[sa.Engine, tuple[datetime | None, dict[str, float]]] = WeakKeyDictionary()
+
+
 def _stage_paces(session: Session) -> dict[str, float]:
     """Seconds of work per second of music, by stage: medians of what was finished lately.
 
@@ -346,10 +350,6 @@ def _stage_paces(session: Session) -> dict[str, float]:
     if known is None or known[0] != latest:
         known = _paces[engine] = (latest, _measured_paces(session))
     return known[1]
-
-
-_DONE = JobStage.state == "done"
-_paces: WeakKeyDictionary[sa.Engine, tuple[datetime | None, dict[str, float]]] = WeakKeyDictionary()
 
 
 def _measured_paces(session: Session) -> dict[str, float]:
