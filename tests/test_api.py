@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import threading
@@ -22,6 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from sqlalchemy import event
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -32,6 +35,8 @@ from lofi.studio._events import record
 from lofi.studio._tables import Answer, Event, Job, Token, now
 from lofi.web._docs import examples_of
 from lofi.web._limits import Limiter
+from lofi.web._metrics import Metrics
+from lofi.web._middleware import Envelope
 from lofi.web._orders import Generate
 
 
@@ -603,6 +608,27 @@ def test_the_log_names_who_asked_and_holds_no_secret(api):
     assert (line["who"], line["path"], line["status"]) == ("token:site", "/api/jobs", 200)
     assert "hushhush" not in str(logged)
     assert headers["Authorization"].removeprefix("Bearer ") not in str(logged)
+
+
+def test_a_request_is_in_the_log_and_the_figures_once_before_its_answer_has_gone(api):
+    order: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("yes")(scope, receive, send)
+
+    class Told(Metrics):
+        def note(self, method: str, route: str, status: int, seconds: float) -> None:
+            order.append(f"noted {status}")
+
+    async def send(message: Message) -> None:
+        order.append(message["type"])
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "GET", "headers": [], "path": "/"}
+    asyncio.run(Envelope(app, Told(api.studio))(scope, receive, send))
+    assert order == ["http.response.start", "noted 200", "http.response.body"]
 
 
 # Tokens ----------------------------------------------------------------------------------------

@@ -211,7 +211,7 @@ class Others:
             rows = session.execute(
                 sa.select(Worker.id, Worker.beat).where(Worker.ended_at.is_(None))
             )
-            beats = dict(rows.tuples().all())
+            beats = dict(rows.all())
         if beats and beats != self._beats:
             self._moved = bool(self._beats)
             self._beats, self._moved_at = beats, moment

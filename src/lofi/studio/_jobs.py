@@ -418,6 +418,6 @@ def counts(session: Session) -> dict[str, int]:
 
     Nearly all are done. They are what the others leave of all, which SQLite counts by the page.
     """
-    found = dict(session.execute(_COUNTS).tuples().all())
+    found = dict(session.execute(_COUNTS).all())
     found["done"] = 2 * found["done"] - sum(found.values())
     return {state: count for state, count in found.items() if count}

@@ -51,6 +51,13 @@ class Envelope:
         request_id = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
         begun = time.monotonic()
         status = 0
+        noted = False
+
+        def note() -> None:
+            nonlocal noted
+            if not noted:
+                noted = True
+                self._note(scope, status, time.monotonic() - begun)
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -62,6 +69,8 @@ class Envelope:
                 headers["X-Request-ID"] = request_id
             elif message["type"] == "websocket.accept":
                 status = 101
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                note()  # before it goes: whoever has the answer finds it in the log and the figures
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request=request_id):
@@ -80,7 +89,7 @@ class Envelope:
                 )
                 await answer(scope, receive, send_on)
             finally:
-                self._note(scope, status, time.monotonic() - begun)
+                note()  # a live connection, or an answer that was cut off
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "unmatched"
