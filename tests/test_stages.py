@@ -13,7 +13,9 @@ import pytest
 import soundfile
 
 from lofi.brief import Brief, InputError, Key, LofiError, read_form
-from lofi.music import Sampling, read_chords
+from lofi.music import Sampling, open_model, read_chords
+from lofi.originality import build_library, check, melodies, save_library
+from lofi.originality._library import Thresholds
 from lofi.studio import (
     INTERNAL,
     STAGES,
@@ -25,6 +27,8 @@ from lofi.studio import (
     run_stage,
     stage_key,
 )
+from lofi.studio._settings import Generation
+from lofi.studio._stages import compose_checked
 
 SMALL = Settings.model_validate(
     {"video": {"width": 640, "height": 360, "fps": 15, "threads": 1}, "generation": {"best_of": 2}}
@@ -232,6 +236,23 @@ def test_a_longer_piece_and_a_larger_frame_may_take_longer():
     for name in ("compose", "sound", "picture", "package"):
         assert STAGES[name].limit_s(longer) > STAGES[name].limit_s(one) > 60
     assert STAGES["picture"].limit_s(larger) > STAGES["picture"].limit_s(one)
+
+
+def test_a_score_that_somebody_would_have_to_look_at_is_written_again(tmp_path: Path):
+    model = open_model(None)
+    shutil.copytree(model.path, tmp_path / "model", ignore=shutil.ignore_patterns("melodies.npz"))
+    brief = Brief(seed=5, mood="chill", duration_s=14).settled()
+
+    def written(attempts: int):
+        tries = Generation(best_of=1, threads=1, attempts=attempts)
+        return compose_checked(brief, Sampling(), tries, open_model(tmp_path / "model"), quiet)
+
+    library = build_library([("the first one", melodies(written(1).score))])
+    itself = check(written(1).score, library).matches[0].bits
+    library = replace(library, thresholds=Thresholds(itself - 1, itself + 1, 1))
+    save_library(library, tmp_path / "model" / "melodies.npz")
+    assert check(written(1).score, library).verdict == "review"
+    assert check(written(3).score, library).verdict == "pass"
 
 
 # The commission ----------------------------------------------------------------------------------

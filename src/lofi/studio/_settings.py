@@ -51,7 +51,7 @@ class Generation:
 
     best_of: int = 4
     threads: int = 2  # engines side by side; any number writes the same music
-    attempts: int = 3  # new tries when a score is found to copy its training corpus
+    attempts: int = 3  # tries, while a score is found to resemble its training corpus
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,8 @@ def _refuse_missing(stage: Stage, there: Mapping[str, str] | set[str]) -> None:
 
 # Composing ---------------------------------------------------------------------------------------
 
+_RESEMBLES = {"review": 1, "block": 2}  # worse the higher; the other verdicts ask nobody to look
+
 
 def compose_checked(
     brief: Brief,
@@ -138,14 +140,14 @@ def compose_checked(
 ) -> Composition:
     """The score of a settled brief.
 
-    One that copies the training corpus of its model, as a whole or in so many notes in a row that
-    it can be no chance, is written again with another seed derived from the brief's, a few times at
-    most; the one that copies least stands.
+    One that resembles the training corpus of its model so much that somebody would have to look at
+    it, or has more notes in a row in common with it than by chance, is written again with another
+    seed derived from the brief's, a few times at most; the one that copies least stands.
     """
     from lofi.originality import check
 
     library = _library(model)
-    tries: list[tuple[tuple[bool, int], Composition]] = []
+    tries: list[tuple[tuple[int, int], Composition]] = []
     for attempt in range(max(1, generation.attempts)):
         tried = brief if attempt == 0 else replace(brief, seed=subseed(brief.seed, attempt) >> 1)
         composition = generate(
@@ -162,9 +164,9 @@ def compose_checked(
             progress=lambda f: report("compose", 0.95 * f),
         )
         found = check(composition.score, library)
-        copies = found.verdict == "block", max(0, found.longest_run_notes - COPIED_NOTES)
+        copies = _RESEMBLES.get(found.verdict, 0), max(0, found.longest_run_notes - COPIED_NOTES)
         tries.append((copies, composition))
-        if copies == (False, 0):
+        if copies == (0, 0):
             break
     report("compose", 1.0)
     return min(tries, key=lambda t: t[0])[1]

@@ -28,7 +28,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, str]]]] = {
         {
             "best_of": ("Candidates", "For each stretch; the best one is taken"),
             "threads": ("Engines side by side", "Of commands; jobs use one each"),
-            "attempts": ("Tries", "When a score is found to copy what the model learned"),
+            "attempts": ("Tries", "When a score is found to resemble what the model learned"),
         },
     ),
     "sampling": (
