@@ -34,12 +34,12 @@ class Maker:
 
 
 class Clock:
-    """The cache's clock, which a test may put forward."""
+    """The cache's clock, which stands until a test puts it forward."""
 
     ahead_s = 0.0
 
     def monotonic(self) -> float:
-        return time.monotonic() + self.ahead_s
+        return 1_000 + self.ahead_s
 
 
 @pytest.fixture
@@ -50,7 +50,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def new_cache() -> Iterator[Callable[..., Cache]]:
+def deadline(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets how many seconds Redis has to answer."""
+    return lambda seconds: monkeypatch.setattr(module, "_DEADLINE_S", seconds)
+
+
+@pytest.fixture
+def new_cache(deadline: Callable[[float], None]) -> Iterator[Callable[..., Cache]]:
+    """Caches that are patient with Redis, as whatever else runs here may take its time."""
+    deadline(20)
     caches = []
 
     def new(url: str | None, **kwargs: Any) -> Cache:
@@ -486,15 +494,20 @@ def test_redis_that_comes_back_is_used_again(
 
 
 def test_what_was_forgotten_while_redis_was_away_is_not_read_when_it_is_back(
-    redis_server: RedisServer, new_cache: Callable[..., Cache], clock: Clock
+    redis_server: RedisServer,
+    new_cache: Callable[..., Cache],
+    clock: Clock,
+    deadline: Callable[[float], None],
 ) -> None:
     cache = new_cache(redis_server.url)
     make = Maker()
     for key in ("a", "b"):
         cache.get_or_make("tracks", key, make, ttl_s=60)
     redis_server.hang()  # and keeps what it holds
+    deadline(0.1)
     cache.forget("tracks", "a")
     redis_server.go_on()
+    deadline(20)
     assert cache.get_or_make("tracks", "a", make, ttl_s=60) == [3]
     clock.ahead_s = 60
     assert cache.get_or_make("tracks", "a", make, ttl_s=60) == [4]
@@ -503,7 +516,10 @@ def test_what_was_forgotten_while_redis_was_away_is_not_read_when_it_is_back(
 
 
 def test_redis_that_hangs_is_waited_for_once(
-    redis_server: RedisServer, new_cache: Callable[..., Cache], logs: list[Any]
+    redis_server: RedisServer,
+    new_cache: Callable[..., Cache],
+    logs: list[Any],
+    deadline: Callable[[float], None],
 ) -> None:
     cache = new_cache(redis_server.url)
     make = Maker()
@@ -512,6 +528,7 @@ def test_redis_that_hangs_is_waited_for_once(
     run = cache._run
     cache._run = lambda work: (asked.append(work), run(work))[1]  # type: ignore[method-assign]
     redis_server.hang()
+    deadline(0.1)
     assert [cache.get_or_make("tracks", "a", make, ttl_s=60)[0] for _ in range(9)] == [
         *range(2, 11)
     ]
