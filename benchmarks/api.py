@@ -32,10 +32,10 @@ def columns(row: Any) -> dict[str, Any]:
 
 
 def fill(example: str) -> list[str]:
-    """Ten thousand tracks with the facts, stages and files of a real one; gives their ids."""
+    """Ten thousand tracks with the facts, stages, files and events of a real one; their ids."""
     from lofi.brief import MOODS, PALETTES
     from lofi.studio import load_settings, open_studio
-    from lofi.studio._tables import Artifact, Job, JobStage, Track
+    from lofi.studio._tables import Artifact, Event, Job, JobStage, Track
 
     chance = random.Random(1)
     with open_studio(load_settings()) as studio:
@@ -45,7 +45,9 @@ def fill(example: str) -> list[str]:
             of_it = {"job_id": track.job_id}
             steps = [columns(s) for s in session.scalars(sa.select(JobStage).filter_by(**of_it))]
             files = [columns(a) for a in session.scalars(sa.select(Artifact).filter_by(**of_it))]
-        rows, jobs, stages, artifacts = [], [], [], []
+            of_both = Event.subject.in_((example, track.job_id))
+            trail = [columns(e) for e in session.scalars(sa.select(Event).where(of_both))]
+        rows, jobs, stages, artifacts, events = [], [], [], [], []
         for i in range(TRACKS):
             mood, palette = chance.choice(list(MOODS)), chance.choice(list(PALETTES))
             name, job_id = f"{mood}-{palette}-{i:08x}", f"{i:016x}"
@@ -56,6 +58,11 @@ def fill(example: str) -> list[str]:
             artifacts += [
                 file | {"job_id": job_id, "sha256": f"{i:016x}{file['sha256'][:48]}"}
                 for file in files
+            ]
+            subjects = {example: name, work["id"]: job_id}
+            events += [
+                event | {"id": None, "at": moment, "subject": subjects[event["subject"]]}
+                for event in trail
             ]
             rows.append(
                 real
@@ -75,6 +82,7 @@ def fill(example: str) -> list[str]:
             session.execute(sa.insert(JobStage), stages)
             session.execute(sa.insert(Artifact), artifacts)
             session.execute(sa.insert(Track), rows)
+            session.execute(sa.insert(Event), events)
     return [r["id"] for r in rows]
 
 
