@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
 from lofi.brief import PALETTES, InputError, Key, find_mood, one_of
+from lofi.studio._cache import Cache
 from lofi.studio._errors import ConflictError, NotFoundError
 from lofi.studio._events import record
 from lofi.studio._tables import Approval, Artifact, Job, JobStage, Listing, Release, Track, now
@@ -38,6 +39,7 @@ _NOTE_LENGTH = 5_000
 _TAGS = 30
 _TAG_LENGTH = 60
 _WORDS = 12  # of a search
+_FACTS_S = 600.0
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
 _FILE = re.compile(r"[\w.-]+(/[\w.-]+)*")
 _INTERNAL = "internal"
@@ -342,16 +344,10 @@ def find(session: Session, track_id: str, *, lock: bool = False, deleted: bool =
     return track
 
 
-def view(
-    session: Session,
-    track_id: str,
-    *,
-    facts: Callable[[Track], dict[str, Any]] | None = None,
-) -> dict[str, Any]:
+def view(session: Session, track_id: str, *, cache: Cache | None = None) -> dict[str, Any]:
     """A track as plain values: facts, files, decisions, and the jobs that made it.
 
-    `facts` may know what stands in the track's `track.json` without the database. Raises
-    NotFoundError; a deleted track is shown, with the moment until which it can be restored.
+    Raises NotFoundError; a deleted track is shown, with the moment until which it can be restored.
     """
     track = find(session, track_id, deleted=True)
     approvals = session.scalars(_APPROVALS, {"id": track.id})
@@ -361,7 +357,7 @@ def view(
         **_listed((name, getattr(track, name)) for name in _NAMES),
         "content_sha256": content,
         "restorable_until": told(track.deleted_at + KEEP) if track.deleted_at else None,
-        "facts": facts(track) if facts else track.facts,
+        "facts": _facts(track, cache),
         "files": [described(a) for a in files(session, track.job_id)],
         "approvals": [
             {
@@ -377,6 +373,14 @@ def view(
         ],
         "versions": [_version(job, current=job.id == track.job_id) for job in jobs],
     }
+
+
+def _facts(track: Track, cache: Cache | None) -> dict[str, Any]:
+    """What stands in its `track.json`: kept by the hash of that file, so never out of date."""
+    if cache is None:
+        return track.facts
+    key = f"facts/{track.package_sha256}"
+    return cache.get_or_make("tracks", key, lambda: track.facts, ttl_s=_FACTS_S)
 
 
 def _version(job: Job, *, current: bool) -> dict[str, Any]:

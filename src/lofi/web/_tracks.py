@@ -19,7 +19,6 @@ from lofi.web._who import Publisher, Reader, TheStudio, Writer
 
 router = APIRouter(tags=["tracks"], route_class=Route)
 
-_FACTS_S = 600.0
 _TAGS_S = 10.0
 
 
@@ -316,14 +315,7 @@ def read_track(track_id: str, response: Response, studio: TheStudio, _: Reader) 
 def told_track(studio: Studio, track_id: str, response: Response) -> Track:
     """A track as it is now; the header `ETag` has its version."""
     with studio.database.read() as session:
-        found = tracks.view(
-            session,
-            track_id,
-            # By the hash of what they are read from: never out of date.
-            facts=lambda track: studio.cache.get_or_make(
-                "tracks", f"facts/{track.package_sha256}", lambda: track.facts, ttl_s=_FACTS_S
-            ),
-        )
+        found = tracks.view(session, track_id, cache=studio.cache)
     response.headers["ETag"] = f'"{found["version"]}"'
     files = [{**f, "url": file_url(track_id, f["name"])} for f in found["files"]]
     return Track(**{**found, "files": files})

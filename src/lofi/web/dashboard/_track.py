@@ -13,8 +13,6 @@ from lofi.web.dashboard._pages import Visitor, page
 
 router = APIRouter()
 
-_FACTS_S = 600.0
-
 
 @router.get("/tracks/{track_id}")
 def track(request: Request, track_id: str, who: Visitor) -> Response:
@@ -22,13 +20,7 @@ def track(request: Request, track_id: str, who: Visitor) -> Response:
     studio: Studio = request.app.state.studio
     settings = studio.settings()
     with studio.database.read() as session:
-        found = tracks.view(
-            session,
-            track_id,
-            facts=lambda t: studio.cache.get_or_make(
-                "tracks", f"facts/{t.package_sha256}", lambda: t.facts, ttl_s=_FACTS_S
-            ),
-        )
+        found = tracks.view(session, track_id, cache=studio.cache)
         listing = listings.view(session, tracks.find(session, track_id, deleted=True))
         release = tracks.release_states(session, [track_id]).get(track_id)
         if release is not None:
