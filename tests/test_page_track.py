@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from api import Api
 from browser import OpenPage, no_violations, transferred
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from shelf import put_music
 
 TITLE = "<b>Harbour</b> \u0645\u0631\u062d\u0628\u0627 " + "W" * 60
@@ -85,6 +85,20 @@ def test_words_are_counted_as_youtube_counts_and_kept_within_its_limits(
     expect(page.locator("[data-edited]")).to_be_visible()
     told = house.get(f"/api/tracks/{page.url.rsplit('/', 1)[1]}/listing").json()
     assert (told["title"], told["edited"]) == ("Rain on the Quay", True)
+
+
+def test_a_decision_made_before_the_script_of_the_page_has_come_is_not_lost(
+    house: Api, open_page: OpenPage
+):
+    track = put(house, title="Amber")
+    page = open_page(f"{house.url}/library")
+    held: list[Route] = []
+    page.route("**/track.js", lambda route: held.append(route))
+    page.get_by_role("link", name="Amber").first.click()
+    page.get_by_role("button", name="Approve").click()
+    assert house.get(f"/api/tracks/{track}").json()["state"] == "review"
+    held[0].continue_()
+    expect(page.get_by_text("Approved up to private.")).to_be_visible()
 
 
 def test_a_person_decides_with_a_reason_where_one_is_needed(house: Api, open_page: OpenPage):
