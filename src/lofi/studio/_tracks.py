@@ -160,8 +160,8 @@ def _asked(
     # The id settles ties, so that no track is on two pages or on none.
     order = [c.desc() if descending else c.asc() for c in (column, _COLUMNS.id)]
     ids = sa.select(_COLUMNS.id).where(*conditions).order_by(*order)
-    some = ids.limit(sa.bindparam("limit")).offset(sa.bindparam("offset"))
-    page = sa.select(*_LISTED).where(_COLUMNS.id.in_(some)).order_by(*order)
+    shown = ids.limit(sa.bindparam("limit")).offset(sa.bindparam("offset"))
+    page = sa.select(*_LISTED).where(_COLUMNS.id.in_(shown)).order_by(*order)
     there = len(conditions) == 1 and not wanted.deleted
     return page, ids, _THERE if there else _ALL.where(*conditions)
 
