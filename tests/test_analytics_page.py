@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from api import Api
 from browser import OpenPage, no_violations
+from playwright.sync_api import expect
 from shelf import put_track
 from youtube import FakeYouTube, connected
 
@@ -55,23 +56,22 @@ def watched(api: Api, fake_youtube: FakeYouTube) -> Api:
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_figures_are_drawn_with_their_uncertainty(watched: Api, open_page: OpenPage, theme):
     page = open_page(f"{watched.url}/analytics", theme=theme, width=360)
-    page.locator(".plot svg.chart").first.wait_for()
-    assert page.locator(".plot svg.chart").count() == 3  # nobody told of clicks
+    expect(page.locator(".plot svg.chart")).to_have_count(3)  # nobody told of clicks
     mood = page.locator("article", has=page.get_by_role("heading", name="Mood"))
-    assert "above the typical" in mood.get_by_role("row", name="sleep").inner_text()
-    assert "below the typical" in mood.get_by_role("row", name="chill").inner_text()
-    assert mood.locator("svg.interval .reach").count() == 2
+    expect(mood.get_by_role("row", name="sleep")).to_contain_text("above the typical")
+    expect(mood.get_by_role("row", name="chill")).to_contain_text("below the typical")
+    expect(mood.locator("svg.interval .reach")).to_have_count(2)
     assert page.locator(".fig .data tbody tr").count() >= 28  # the same for who cannot see it
-    assert "falling" in page.locator(".kpis").inner_text()
+    expect(page.locator(".kpis")).to_contain_text("falling")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     no_violations(page)
 
 
 def test_what_is_absent_is_said(api: Api, open_page: OpenPage):
     page = open_page(f"{api.url}/analytics")
-    assert page.get_by_role("heading", name="No YouTube account is connected").is_visible()
-    assert page.locator(".kpis").count() == 0
-    assert page.get_by_text("There is none yet.").is_visible()
+    expect(page.get_by_role("heading", name="No YouTube account is connected")).to_be_visible()
+    expect(page.locator(".kpis")).to_have_count(0)
+    expect(page.get_by_text("There is none yet.")).to_be_visible()
     no_violations(page)
 
 

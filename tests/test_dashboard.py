@@ -64,6 +64,18 @@ def test_everything_in_the_frame_is_reached_by_keyboard(house: Api, open_page: O
     expect(page).to_have_title("Create · LoFi Empire")
 
 
+def test_a_key_right_after_a_field_was_closed_is_not_lost(house: Api, open_page: OpenPage) -> None:
+    page = open_page(house.url)
+    page.wait_for_load_state("networkidle")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#palette input")).to_be_focused()
+    # Both before the next frame: until then a field that is no longer seen has the focus.
+    page.evaluate("""() => ["Escape", "?"].forEach(key =>
+        document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })))
+    """)
+    expect(page.locator("dialog#help[open]")).to_be_visible()
+
+
 def test_the_queue_is_live_and_a_job_is_cancelled_in_it(house: Api, open_page: OpenPage) -> None:
     page = open_page(house.url)
     expect(page.get_by_text("Nothing is being made.")).to_be_visible()
@@ -89,6 +101,7 @@ def test_what_goes_wrong_is_told_with_its_remedy(house: Api, open_page: OpenPage
 
 def test_the_theme_is_kept(house: Api, open_page: OpenPage) -> None:
     page = open_page(house.url, theme="dark")
+    page.wait_for_load_state("networkidle")
     page.get_by_role("button", name="Theme").first.click()
     page.reload()
-    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import sqlalchemy as sa
 from api import Api
@@ -50,7 +52,8 @@ def asked(api: Api, path: str) -> int:
 
 
 def results(page: Page) -> list[str]:
-    return page.locator("#results h3, #results th[scope=row]").all_inner_texts()
+    # Not the text as drawn: what lies below the first screen is drawn when it comes near.
+    return page.locator("#results h3, #results th[scope=row]").all_text_contents()
 
 
 def test_every_choice_is_in_the_address_and_needs_no_script(house: Api):
@@ -80,12 +83,12 @@ def test_one_finds_while_typing_and_stays_in_the_field(house: Api, open_page: Op
     page.keyboard.type("zebx")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Delete")
+    expect(page).to_have_url(re.compile(r"/library\?q=zeb$"))
     expect(page.locator("#results h3")).to_have_count(2)
-    assert page.url.endswith("/library?q=zeb")
     expect(page.locator("#q")).to_be_focused()
     page.keyboard.type("r")
     expect(page.locator("#results h3")).to_have_text(["Zebra Lights"])
-    assert page.locator("#q").input_value() == "zebr"
+    expect(page).to_have_url(re.compile(r"/library\?q=zebr$"))
     page.reload()
     assert results(page) == ["Zebra Lights"]
     page.get_by_role("link", name="Without words zebr").click()

@@ -57,7 +57,7 @@ def test_one_seeks_by_keyboard_and_hears_the_parts_alone(house: Api, open_page: 
 
     page.get_by_role("button", name="Solo keys").click()
     expect(page.get_by_role("button", name="Stems")).to_have_attribute("aria-pressed", "true")
-    assert page.evaluate("document.querySelector('.dock audio').paused")
+    page.wait_for_function("document.querySelector('.dock audio').paused")
     before = wave.get_attribute("aria-valuenow") or ""
     expect(wave).not_to_have_attribute("aria-valuenow", before)
     page.get_by_role("button", name="Pause Quiet Harbour").click()
@@ -94,7 +94,8 @@ def test_a_decision_made_before_the_script_of_the_page_has_come_is_not_lost(
     page = open_page(f"{house.url}/library")
     held: list[Route] = []
     page.route("**/track.js", lambda route: held.append(route))
-    page.get_by_role("link", name="Amber").first.click()
+    with page.expect_request("**/track.js"):
+        page.get_by_role("link", name="Amber").first.click()
     page.get_by_role("button", name="Approve").click()
     assert house.get(f"/api/tracks/{track}").json()["state"] == "review"
     held[0].continue_()

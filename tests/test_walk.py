@@ -103,7 +103,7 @@ def test_a_user_makes_plays_approves_and_plans_while_the_server_dies(
     # Both are there, are played, and go on playing on another page.
     go(page, "Library")
     expect(page.locator(".tile")).to_have_count(2, timeout=BUSY)
-    title = page.locator(".tile h3").first.inner_text()
+    title = page.locator(".tile h3").first.text_content() or ""
     page.get_by_role("button", name=f"Play {title}").first.click()
     page.wait_for_timeout(300)
     go(page, "Calendar")

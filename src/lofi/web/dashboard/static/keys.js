@@ -68,7 +68,8 @@ export function startKeys() {
   document.addEventListener("keydown", event => {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); if (!palette.open) palette.showModal(); return; }
     if (event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
-    if (event.target.matches("input, textarea, select, [contenteditable], [data-keys]")) return;
+    // A field that was just closed has the focus until the next frame.
+    if (event.target.matches("input, textarea, select, [contenteditable], [data-keys]") && event.target.checkVisibility()) return;
     const key = event.key;
     if (Date.now() - g < 900 && letters[key]) {
       g = 0;
