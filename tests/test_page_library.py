@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from api import Api
 from browser import OpenPage, no_violations
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from shelf import put_track
 from sqlalchemy import event
 
@@ -134,6 +134,22 @@ def test_many_are_chosen_and_changed_at_once_and_what_was_deleted_comes_back(
     expect(page.locator("#results h3")).to_have_count(4)
     gone.get_by_role("button", name="Undo").click()
     expect(page.locator("#results h3")).to_have_count(5)
+
+
+def test_what_was_ticked_before_the_script_of_the_page_has_come_stays_so(
+    house: Api, open_page: OpenPage
+):
+    put(house, *({"title": f"Number {i}"} for i in range(3)))
+    page = open_page(f"{house.url}/calendar", expect=("404",))
+    held: list[Route] = []
+    page.route("**/library.js", lambda route: held.append(route))
+    with page.expect_request("**/library.js"):
+        page.get_by_role("link", name="Library").first.click()
+    box = page.get_by_label("Select Number 1")
+    box.check(force=True)
+    held[0].continue_()
+    expect(page.locator("#bulk [data-count]")).to_have_text("1")
+    expect(box).to_be_checked()
 
 
 def test_a_thousand_tracks_of_any_name_are_listed_at_once(house: Api, open_page: OpenPage):

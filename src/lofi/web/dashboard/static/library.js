@@ -124,8 +124,10 @@ export function open(main) {
       refresh();
     },
   };
+  // What was ticked and typed before this was there.
+  for (const box of boxes()) if (box.checked) { choose(box, true); last = box.dataset.pick; }
   paint();
-  find(); // what was typed before this was there
+  find();
   return () => { clearTimeout(timer); off.abort(); };
 }
 
