@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from api import Api, serving
 from browser import OpenPage
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from test_create import sketch  # noqa: F401 (a fixture)
+
+from lofi.studio import prompts
+from lofi.studio._tables import now
 
 
 def test_a_track_is_ordered_by_keyboard_and_shown_with_its_seed(api: Api, open_page: OpenPage):
@@ -72,6 +76,35 @@ def test_a_midi_file_decides_what_it_decides(
     expect(page.locator("#results").get_by_text("varied from sketch.mid")).to_be_visible()
     page.get_by_role("button", name="Take it away").click()
     expect(page.locator("[name=key]")).to_be_enabled()
+
+
+def test_what_is_ordered_while_its_file_is_on_its_way_waits_for_it(
+    api: Api,
+    open_page: OpenPage,
+    sketch: Path,  # noqa: F811
+):
+    page = open_page(f"{api.url}/create", expect=("404",))
+    page.get_by_label("A MIDI file to go on from").set_input_files(sketch)
+    expect(page.get_by_text("8 bars · 96 bpm · G major")).to_be_visible()
+    held: list[Route] = []
+    page.route("**/api/prompts/*", lambda route: held.append(route))
+    generate = page.get_by_role("button", name="Generate")
+    with page.expect_request("**/api/prompts/*"):
+        page.reload()
+    generate.click()
+    assert api.get("/api/jobs").json()["jobs"] == []
+    held[0].continue_()
+    expect(page.locator("#results").get_by_text("after sketch.mid")).to_be_visible()
+
+    with page.expect_request("**/api/prompts/*"):
+        page.reload()
+    generate.click()
+    with api.studio.database.write() as session:
+        prompts.purge(session, actor="test", before=now() + timedelta(hours=1))
+    held[1].continue_()
+    expect(page.get_by_role("alert")).to_contain_text("has forgotten sketch.mid")
+    expect(page.locator(".create > form[aria-busy]")).to_have_count(0)
+    assert len(api.get("/api/jobs").json()["jobs"]) == 1
 
 
 @pytest.mark.slow

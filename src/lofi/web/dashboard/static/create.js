@@ -8,6 +8,7 @@ const EMPTY = ["bpm-auto", "duration-auto", "prompt-how", "prompt-keep"]; // of 
 export function open(main) {
   const form = $(".create > form", main), field = name => form.elements[name];
   let prompt = null;                      // the MIDI file to go on from, as the studio heard it
+  let hearing = null;                     // a file that is on its way; gives whether it could be had
   const wanted = new Set(), sounds = new Map(); // previews to be played as soon as they are there; by job
 
   // The form ---------------------------------------------------------------------------------
@@ -88,6 +89,7 @@ export function open(main) {
     for (const f of $$("[aria-invalid]", form)) f.removeAttribute("aria-invalid");
     form.setAttribute("aria-busy", "true");
     try {
+      if (hearing && !await hearing) return null;
       const answer = await api("POST", path, { ...order(), ...extra });
       say(words(answer.jobs.length));
       await refresh(new Set(["job"]));
@@ -178,15 +180,17 @@ export function open(main) {
 
   async function sendPrompt(input) {
     const [file] = input.files, zone = input.closest("[data-drop]"), words = zone.lastChild, text = words.textContent;
-    if (!file) return;
+    if (!file) return true;
     const data = new FormData();
     data.append("file", file);
     zone.setAttribute("aria-busy", "true");
     words.textContent = `Listening to ${file.name} …`;
     try {
       showPrompt(await api("POST", "/api/prompts", data));
+      return true;
     } catch (error) {
       say(error.message, { bad: true });
+      return false;
     } finally {
       zone.removeAttribute("aria-busy");
       words.textContent = text;
@@ -196,12 +200,22 @@ export function open(main) {
 
   async function recallPrompt() {
     const kept = store.get(PROMPT);
-    if (!kept) return;
+    if (!kept) return true;
     try {
       showPrompt(await api("GET", `/api/prompts/${kept.heard.sha256}`), kept);
-    } catch {
-      store.set(PROMPT, null); // the studio has forgotten it
+      return true;
+    } catch (error) {
+      const gone = error.problem?.status === 404;
+      if (gone) store.set(PROMPT, null);
+      say(gone ? `The studio has forgotten ${kept.heard.name}. Choose the file once more.` : error.message, { bad: true });
+      return false;
     }
+  }
+
+  /** What is ordered meanwhile waits for the file. */
+  function waitFor(heard) {
+    hearing = heard;
+    heard.finally(() => { if (hearing === heard) hearing = null; });
   }
 
   // Candidates -------------------------------------------------------------------------------
@@ -255,7 +269,7 @@ export function open(main) {
   form.addEventListener("input", sync);
   form.addEventListener("change", event => {
     const target = event.target;
-    if (target.type === "file") sendPrompt(target);
+    if (target.type === "file") waitFor(sendPrompt(target));
     else if (target.dataset.presets !== undefined) {
       preset = picked().value;
       if (preset) fill(JSON.parse(picked().dataset.order));
@@ -296,7 +310,7 @@ export function open(main) {
     history.replaceState({}, "", location.pathname);
   }
   sync();
-  recallPrompt();
+  waitFor(recallPrompt());
   return () => {
     quiet();
     stopListening();
