@@ -230,6 +230,28 @@ def test_a_folder_has_one_server_which_leaves_when_it_is_told_to(tmp_path: Path)
         assert not err.startswith("{")
 
 
+def test_a_signal_in_the_middle_of_the_start_is_a_good_end(tmp_path: Path):
+    code = (
+        "import functools, signal\n"
+        "real = signal.signal\n"
+        "def at_once(number, handler):\n"
+        "    was = real(number, handler)\n"
+        "    if isinstance(handler, functools.partial):  # the event loop's, before it runs\n"
+        "        signal.raise_signal(number)\n"
+        "    return was\n"
+        "signal.signal = at_once\n"
+        "from lofi.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "serve", "--port", "0"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "the server has stopped" in done.stderr
+
+
 def test_a_port_in_use_is_told(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

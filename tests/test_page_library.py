@@ -136,6 +136,29 @@ def test_many_are_chosen_and_changed_at_once_and_what_was_deleted_comes_back(
     expect(page.locator("#results h3")).to_have_count(5)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_refreshes_that_overlap_the_one_asked_for_last_is_shown(
+    house: Api, open_page: OpenPage, order: tuple[int, int]
+):
+    put(house, {"title": "Amber"})
+    answers = [html(house, "/library")]
+    page = open_page(f"{house.url}/library", expect=("404",))
+    page.wait_for_load_state("networkidle")
+    with house.studio.database.write() as session:
+        put_track(session, 2, storage=house.studio.storage, title="Birch")
+    answers.append(html(house, "/library"))
+    held: list[Route] = []
+    page.route(f"{house.url}/library", lambda route: held.append(route))
+    core = 'import(document.querySelector("script[type=module]").src)'
+    page.evaluate(f"{core}.then(core => {{ both = [core.refresh(), core.refresh()]; }})")
+    while len(held) < 2:
+        page.wait_for_timeout(20)
+    for which in order:
+        held[which].fulfill(body=answers[which], content_type="text/html")
+        page.evaluate(f"both[{which}]")
+    assert set(results(page)) == {"Amber", "Birch"}
+
+
 def test_what_was_ticked_before_the_script_of_the_page_has_come_stays_so(
     house: Api, open_page: OpenPage
 ):

@@ -110,6 +110,8 @@ def serve(
 
 def _answer(house: Studio, listening: socket.socket, *, works: bool, show: bool) -> None:
     """Answer until a signal comes."""
+    import asyncio
+
     import uvicorn
 
     from lofi.web import create_app, server_config
@@ -128,7 +130,10 @@ def _answer(house: Studio, listening: socket.socket, *, works: bool, show: bool)
         import webbrowser
 
         webbrowser.open(address)
-    server.run(sockets=[listening])
+    try:
+        server.run(sockets=[listening])
+    except asyncio.CancelledError as stop:  # a signal came before the server's handlers stood
+        raise KeyboardInterrupt from stop
 
 
 @contextmanager

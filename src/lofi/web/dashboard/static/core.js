@@ -252,25 +252,28 @@ function again(fresh, was) {
   field?.focus({ preventScroll: true });
 }
 
+let turn = 0; // the last refresh that was asked for; each part knows the one that drew it
+
 /** Draw the live parts of this page anew, without touching what is typed in; `kinds`: only those. */
 export async function refresh(kinds = null) {
-  const parts = $$("[data-live]").filter(p => p.id && (!kinds || p.dataset.live.split(" ").some(k => kinds.has(k))));
-  if (kinds && !parts.length) return;
-  const asked = location.href, page = await fetched(asked);
+  const ids = $$("[data-live]").filter(p => p.id && (!kinds || p.dataset.live.split(" ").some(k => kinds.has(k)))).map(p => p.id);
+  if (kinds && !ids.length) return;
+  const mine = ++turn, asked = location.href, page = await fetched(asked);
   if (!page || location.href !== asked) return; // gone on meanwhile: it would be another page's part
-  for (const part of parts.length ? parts : [$("#main")]) {
-    const fresh = $(`#${part.id}`, page.main) ?? (part.id === "main" ? page.main : null);
+  for (const id of ids.length ? ids : ["main"]) {
+    const part = document.getElementById(id), fresh = $(`#${id}`, page.main) ?? (id === "main" ? page.main : null);
     const was = document.activeElement;
-    if (!fresh || part.contains(was) && typed(was)) continue;
+    if (!part || !fresh || part.dataset.turn > mine || part.contains(was) && typed(was)) continue;
+    fresh.dataset.turn = mine;
     const label = part.contains(was) ? was.getAttribute("aria-label") ?? was.textContent : null;
     const unfolded = new Set($$("details[open][id]", part).map(d => d.id));
-    if (part.id === "main") { leave?.(); leave = null; }
+    if (id === "main") { leave?.(); leave = null; }
     part.replaceWith(fresh);
     for (const d of $$("details[id]", fresh)) d.open ||= unfolded.has(d.id);
     if (label !== null && was.name) again(fresh, was);
     else if (label) $$("button, a, [tabindex]", fresh).find(e => (e.getAttribute("aria-label") ?? e.textContent) === label)?.focus({ preventScroll: true });
     fresh.dispatchEvent(new CustomEvent("fresh", { bubbles: true }));
-    part.id === "main" ? opened() : dress(fresh);
+    id === "main" ? opened() : dress(fresh);
   }
 }
 
