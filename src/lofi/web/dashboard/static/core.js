@@ -252,19 +252,19 @@ function again(fresh, was) {
   field?.focus({ preventScroll: true });
 }
 
-let turn = 0; // the last refresh that was asked for; each part knows the one that drew it
+let asks = 0; // refreshes asked for so far; each part knows the one that drew it
 
 /** Draw the live parts of this page anew, without touching what is typed in; `kinds`: only those. */
 export async function refresh(kinds = null) {
   const ids = $$("[data-live]").filter(p => p.id && (!kinds || p.dataset.live.split(" ").some(k => kinds.has(k)))).map(p => p.id);
   if (kinds && !ids.length) return;
-  const mine = ++turn, asked = location.href, page = await fetched(asked);
+  const mine = ++asks, asked = location.href, page = await fetched(asked);
   if (!page || location.href !== asked) return; // gone on meanwhile: it would be another page's part
   for (const id of ids.length ? ids : ["main"]) {
     const part = document.getElementById(id), fresh = $(`#${id}`, page.main) ?? (id === "main" ? page.main : null);
     const was = document.activeElement;
-    if (!part || !fresh || part.dataset.turn > mine || part.contains(was) && typed(was)) continue;
-    fresh.dataset.turn = mine;
+    if (!part || !fresh || part.dataset.ask > mine || part.contains(was) && typed(was)) continue;
+    fresh.dataset.ask = mine;
     const label = part.contains(was) ? was.getAttribute("aria-label") ?? was.textContent : null;
     const unfolded = new Set($$("details[open][id]", part).map(d => d.id));
     if (id === "main") { leave?.(); leave = null; }
